@@ -1,0 +1,19 @@
+/*
+ * http_listen: listening sockets, non-blocking and close-on-exec.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "slipway/err.h"
+
+#define HTTP_BACKLOG 1024
+
+/* addr is "127.0.0.1:8080" or "[::1]:0"; the bound port goes to *port. */
+int http_listen_inet(const char *addr, uint16_t *port, int *fd, struct err *e);
+/* A socket file that nothing answers on is replaced; a live one is ERR_CONFLICT. */
+int http_listen_local(const char *path, int *fd, struct err *e);
+/* "127.0.0.1:4711", "[::1]:4711". */
+void http_peer_name(const struct sockaddr *sa, char *name, size_t size);

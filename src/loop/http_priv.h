@@ -1,0 +1,91 @@
+/*
+ * http_priv: what http.c (connections, evhtp) and http_req.c (requests and answers)
+ * share. A connection has at most one request at a time.
+ */
+#pragma once
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "http_query.h"
+#include "slipway/http.h"
+#include "slipway/loop.h"
+#include "slipway/strbuf.h"
+
+struct evhtp_connection;
+struct evhtp_request;
+
+enum http_phase {
+	HTTP_IDLE,   /* between requests */
+	HTTP_HEAD,   /* some bytes of a head are here */
+	HTTP_BODY,   /* the head is accepted */
+	HTTP_READY,  /* complete or refused; the handler's turn comes */
+	HTTP_WAIT,   /* the handler ran or runs, no answer yet */
+	HTTP_STREAM, /* an answer is being streamed */
+	HTTP_FLUSH,  /* answered; bytes on their way */
+	HTTP_LINGER, /* the same, and input is thrown away before the close */
+	HTTP_PHASES
+};
+
+struct http_request {
+	enum http_method method;
+	const char *method_name;
+	const struct http_route *route;
+	bool head;
+	bool http10;
+	bool keep; /* the client wants the connection to stay */
+	bool chunked;
+	struct strbuf path;
+	struct http_query *query; /* NULL: no query */
+	struct strbuf headers;	  /* lines of the answer's head */
+	int refused;		  /* status to answer instead of calling the handler */
+	struct strbuf refusal;
+	uint64_t body_len; /* reserved of the budget */
+	void (*on_close)(void *);
+	void *on_close_arg;
+	void (*on_drain)(void *);
+	void *on_drain_arg;
+};
+
+struct http_conn {
+	TAILQ_ENTRY(http_conn) next;
+	struct http *http;
+	struct loop *loop;
+	struct evhtp_connection *ev; /* NULL once the connection is gone */
+	struct evhtp_request *req;   /* from its head until its answer has left */
+	struct loop_timer *deadline;
+	enum http_phase phase;
+	bool is_unix;
+	bool excess; /* bytes follow which are not the request's: close after it */
+	uint32_t slot;
+	unsigned served;
+	char peer[64];
+	struct http_request r;
+};
+
+/* http_req.c: the request of a connection, and its handle. */
+void http_slot_take(struct http_conn *c);
+void http_slot_release(struct http_conn *c);
+void http_request_begin(struct http_conn *c);
+/* The handle dies, on_close is deferred; strings stay until the clear. */
+void http_request_end(struct http_conn *c);
+void http_request_clear(struct http_conn *c);
+/* Answer with an error instead of calling the handler; returns -1. */
+int http_request_refuse(struct http_conn *c, int status, const char *code,
+			const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+int http_request_refuse_err(struct http_conn *c, const struct err *e);
+/* Run the handler or answer the refusal. */
+void http_request_dispatch(struct http_conn *c, void *handler_arg);
+/* The socket took everything. */
+void http_request_drained(struct http_conn *c);
+
+/* http.c: the connection under a request. */
+void http_conn_write(struct http_conn *c, const void *data, size_t len);
+size_t http_conn_pending(const struct http_conn *c);
+bool http_conn_may_keep(const struct http_conn *c);
+/* The answer is written completely. */
+void http_conn_finish(struct http_conn *c, bool keep);
+const char *http_conn_header(const struct http_conn *c, const char *name);
+const char *http_conn_body(const struct http_conn *c, size_t *len);

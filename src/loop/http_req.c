@@ -1,0 +1,404 @@
+/*
+ * head complete -> http_request_begin(): the handle lives
+ * answered, or connection gone -> http_request_end(): it is dead, on_close is deferred
+ * answer flushed -> http_request_clear(): its strings go
+ *
+ * Handles name a slot and a generation. A slot belongs to a connection; its generation
+ * grows when a request begins and when it ends, so it is odd while one is alive.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "http_check.h"
+#include "http_head.h"
+#include "http_priv.h"
+#include "http_route.h"
+#include "slipway/log.h"
+#include "slipway/mem.h"
+
+struct slot {
+	struct http_conn *conn; /* NULL: free */
+	uint32_t gen;
+	uint32_t next_free;
+};
+
+static struct {
+	struct slot *slots;
+	uint32_t n, cap;
+	uint32_t first_free; /* index + 1, or 0 */
+} table;
+
+void
+http_slot_take(struct http_conn *c)
+{
+	uint32_t i;
+
+	if (table.first_free) {
+		i = table.first_free - 1;
+		table.first_free = table.slots[i].next_free;
+	} else {
+		if (table.n == table.cap) {
+			table.cap = table.cap ? table.cap * 2 : 64;
+			table.slots = xreallocarray(table.slots, table.cap,
+						    sizeof(*table.slots));
+		}
+		i = table.n++;
+		table.slots[i].gen = 0;
+	}
+	table.slots[i].conn = c;
+	c->slot = i;
+}
+
+void
+http_slot_release(struct http_conn *c)
+{
+	struct slot *s = &table.slots[c->slot];
+
+	s->conn = NULL;
+	s->next_free = table.first_free;
+	table.first_free = c->slot + 1;
+}
+
+static struct http_conn *
+conn_of(struct http_req r)
+{
+	struct slot *s;
+
+	if (r.slot >= table.n)
+		return NULL;
+	s = &table.slots[r.slot];
+	return s->conn && s->gen == r.gen && s->gen & 1 ? s->conn : NULL;
+}
+
+static struct http_req
+handle_of(const struct http_conn *c)
+{
+	return (struct http_req){ c->slot, table.slots[c->slot].gen };
+}
+
+void
+http_request_begin(struct http_conn *c)
+{
+	table.slots[c->slot].gen++;
+}
+
+void
+http_request_end(struct http_conn *c)
+{
+	struct slot *s = &table.slots[c->slot];
+
+	if (!(s->gen & 1))
+		return;
+	s->gen++;
+	if (c->r.on_close)
+		loop_defer(c->loop, c->r.on_close, c->r.on_close_arg);
+	c->r.on_close = NULL;
+}
+
+void
+http_request_clear(struct http_conn *c)
+{
+	struct http_request *r = &c->r;
+
+	strbuf_free(&r->path);
+	strbuf_free(&r->headers);
+	strbuf_free(&r->refusal);
+	if (r->query)
+		http_query_free(r->query);
+	free(r->query);
+	memset(r, 0, sizeof(*r));
+}
+
+int
+http_request_refuse(struct http_conn *c, int status, const char *code, const char *fmt,
+		    ...)
+{
+	char msg[256];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(msg, sizeof(msg), fmt, ap);
+	va_end(ap);
+	c->r.refused = status;
+	strbuf_reset(&c->r.refusal);
+	http_error_add(&c->r.refusal, msg, code, NULL);
+	return -1;
+}
+
+int
+http_request_refuse_err(struct http_conn *c, const struct err *e)
+{
+	c->r.refused = err_http_status(e->code);
+	strbuf_reset(&c->r.refusal);
+	http_error_add(&c->r.refusal, e->msg, err_slug(e->code), e->field);
+	return -1;
+}
+
+void
+http_request_dispatch(struct http_conn *c, void *handler_arg)
+{
+	struct http_req r = handle_of(c);
+
+	c->phase = HTTP_WAIT;
+	if (c->r.refused)
+		http_reply(r, c->r.refused, "application/json", c->r.refusal.data,
+			   c->r.refusal.len);
+	else
+		c->r.route->handler(r, handler_arg);
+}
+
+static void
+run_drained(void *arg)
+{
+	struct http_conn *c = arg;
+
+	if (c->ev && c->phase == HTTP_STREAM && !http_conn_pending(c) && c->r.on_drain)
+		c->r.on_drain(c->r.on_drain_arg);
+}
+
+void
+http_request_drained(struct http_conn *c)
+{
+	/* Connections are freed by a later defer, so c outlives this one. */
+	if (c->phase == HTTP_STREAM && c->r.on_drain)
+		loop_defer(c->loop, run_drained, c);
+}
+
+bool
+http_req_alive(struct http_req r)
+{
+	return conn_of(r) != NULL;
+}
+
+enum http_method
+http_req_method(struct http_req r)
+{
+	struct http_conn *c = conn_of(r);
+
+	return c ? c->r.method : HTTP_GET;
+}
+
+const char *
+http_req_path(struct http_req r)
+{
+	struct http_conn *c = conn_of(r);
+
+	return c ? strbuf_str(&c->r.path) : NULL;
+}
+
+const char *
+http_req_rest(struct http_req r)
+{
+	struct http_conn *c = conn_of(r);
+
+	return c && c->r.route ? http_route_rest(c->r.route, strbuf_str(&c->r.path))
+			       : NULL;
+}
+
+const char *
+http_req_query(struct http_req r, const char *key)
+{
+	struct http_conn *c = conn_of(r);
+
+	return c && c->r.query ? http_query_get(c->r.query, key) : NULL;
+}
+
+static bool
+is_in(const char *const *list, const char *s)
+{
+	for (; *list; list++) {
+		if (!strcmp(*list, s))
+			return true;
+	}
+	return false;
+}
+
+const char *
+http_req_unknown_query(struct http_req r, const char *const *allowed)
+{
+	struct http_conn *c = conn_of(r);
+
+	if (!c || !c->r.query)
+		return NULL;
+	for (size_t i = 0; i < c->r.query->n; i++) {
+		if (!is_in(allowed, c->r.query->pairs[i].key))
+			return c->r.query->pairs[i].key;
+	}
+	return NULL;
+}
+
+const char *
+http_req_header(struct http_req r, const char *name)
+{
+	struct http_conn *c = conn_of(r);
+
+	return c ? http_conn_header(c, name) : NULL;
+}
+
+const char *
+http_req_body(struct http_req r, size_t *len)
+{
+	struct http_conn *c = conn_of(r);
+
+	*len = 0;
+	return c ? http_conn_body(c, len) : NULL;
+}
+
+const char *
+http_req_peer(struct http_req r)
+{
+	struct http_conn *c = conn_of(r);
+
+	return c ? c->peer : NULL;
+}
+
+bool
+http_req_is_unix(struct http_req r)
+{
+	struct http_conn *c = conn_of(r);
+
+	return c && c->is_unix;
+}
+
+void
+http_req_on_close(struct http_req r, void (*fn)(void *), void *arg)
+{
+	struct http_conn *c = conn_of(r);
+
+	if (!c)
+		return;
+	c->r.on_close = fn;
+	c->r.on_close_arg = arg;
+}
+
+void
+http_set_header(struct http_req r, const char *name, const char *value)
+{
+	struct http_conn *c = conn_of(r);
+
+	if (c && http_check_header(name, value))
+		strbuf_addf(&c->r.headers, "%s: %s\r\n", name, value);
+}
+
+static void
+write_head(struct http_conn *c, struct http_head *h)
+{
+	cleanup_strbuf struct strbuf out = { 0 };
+
+	h->extra = &c->r.headers;
+	h->http10 = c->r.http10;
+	if (h->type && !http_check_header("Content-Type", h->type))
+		h->type = NULL;
+	strbuf_reserve(&out, 256 + h->extra->len);
+	http_head_add(&out, h);
+	http_conn_write(c, out.data, out.len);
+	log_debug(LOG_HTTP, "peer=%s path=%s status=%d", c->peer,
+		  strbuf_str(&c->r.path), h->status);
+}
+
+static void
+finish(struct http_conn *c, bool keep)
+{
+	http_request_end(c);
+	http_conn_finish(c, keep);
+}
+
+void
+http_reply(struct http_req r, int status, const char *type, const void *body,
+	   size_t len)
+{
+	struct http_conn *c = conn_of(r);
+	bool has_body = http_status_has_body(status);
+	struct http_head h = {
+		.status = status,
+		.type = has_body ? type : NULL,
+		.framing = has_body ? HTTP_FRAME_LENGTH : HTTP_FRAME_CLOSE,
+		.length = len,
+	};
+
+	if (!c || c->phase == HTTP_STREAM)
+		return;
+	h.keep = http_conn_may_keep(c);
+	write_head(c, &h);
+	if (has_body && !c->r.head && len)
+		http_conn_write(c, body, len);
+	finish(c, h.keep);
+}
+
+void
+http_reply_err(struct http_req r, const struct err *e)
+{
+	cleanup_strbuf struct strbuf body = { 0 };
+
+	http_error_add(&body, e->msg, err_slug(e->code), e->field);
+	http_reply(r, err_http_status(e->code), "application/json", body.data,
+		   body.len);
+}
+
+void
+http_stream_start(struct http_req r, int status, const char *type)
+{
+	struct http_conn *c = conn_of(r);
+	struct http_head h = { .status = status, .type = type };
+	bool has_body;
+
+	if (!c || c->phase == HTTP_STREAM)
+		return;
+	has_body = http_status_has_body(status) && !c->r.head;
+	c->r.chunked = has_body && !c->r.http10;
+	h.framing = c->r.chunked ? HTTP_FRAME_CHUNKED : HTTP_FRAME_CLOSE;
+	h.keep = http_conn_may_keep(c) && (c->r.chunked || !has_body);
+	c->r.keep = h.keep;
+	c->phase = HTTP_STREAM;
+	write_head(c, &h);
+	if (!has_body)
+		finish(c, h.keep);
+}
+
+void
+http_stream_write(struct http_req r, const void *data, size_t len)
+{
+	struct http_conn *c = conn_of(r);
+	char size[20];
+
+	/* A chunk of length 0 would end the stream. */
+	if (!c || c->phase != HTTP_STREAM || !len)
+		return;
+	if (c->r.chunked)
+		http_conn_write(c, size,
+				(size_t)snprintf(size, sizeof(size), "%zx\r\n", len));
+	http_conn_write(c, data, len);
+	if (c->r.chunked)
+		http_conn_write(c, "\r\n", 2);
+}
+
+size_t
+http_stream_pending(struct http_req r)
+{
+	struct http_conn *c = conn_of(r);
+
+	return c ? http_conn_pending(c) : 0;
+}
+
+void
+http_stream_on_drain(struct http_req r, void (*fn)(void *), void *arg)
+{
+	struct http_conn *c = conn_of(r);
+
+	if (!c)
+		return;
+	c->r.on_drain = fn;
+	c->r.on_drain_arg = arg;
+}
+
+void
+http_stream_end(struct http_req r)
+{
+	struct http_conn *c = conn_of(r);
+
+	if (!c || c->phase != HTTP_STREAM)
+		return;
+	if (c->r.chunked)
+		http_conn_write(c, "0\r\n\r\n", 5);
+	finish(c, c->r.keep && http_conn_may_keep(c));
+}
