@@ -1,0 +1,595 @@
+/*
+ * All tables lie in one tree, told apart by the first byte of the key: a commit writes
+ * each page between the root and a changed leaf once more, so with one tree per table
+ * it would write half as many pages again.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <lmdb.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+
+#include "db_env.h"
+#include "db_map.h"
+#include "slipway/fs.h"
+#include "slipway/id.h"
+#include "slipway/log.h"
+#include "slipway/mem.h"
+#include "slipway/wire.h"
+
+#define INSTANCE_LEN 16
+/* LMDB reports a write that the file system cut short as EIO; with less than this free
+ * that is taken for what it is. */
+#define DISK_FULL_BELOW (16u << 20)
+
+struct db_env {
+	MDB_env *env;
+	MDB_dbi tree;
+	char *dir;
+	int lock_fd;
+	uint64_t quota; /* the map as configured; a grown one admits no more work */
+	char instance[INSTANCE_LEN + 1];
+	atomic_uint fill;
+	struct db_map map;
+
+	MDB_txn *wtxn; /* NULL when beginning failed */
+	int wrc;       /* first failure of the transaction */
+
+	MDB_txn *rtxn; /* kept between reads, reset when not reading */
+	bool reading;
+	pthread_rwlock_t map_lock; /* shared: a reader is in the map; excl.: it moves */
+	/* A copy lasts; growing waits for it here, where the reader does not queue. */
+	pthread_mutex_t copying;
+};
+
+static int
+lmdb_err(struct err *e, int rc, const char *what)
+{
+	enum err_code code = ERR_INTERNAL;
+
+	if (rc > 0) {
+		errno = rc;
+		return err_sys(e, "database: %s", what);
+	}
+	if (rc == MDB_MAP_FULL)
+		code = ERR_NO_SPACE;
+	else if (rc == MDB_CORRUPTED || rc == MDB_PAGE_NOTFOUND || rc == MDB_INVALID ||
+		 rc == MDB_VERSION_MISMATCH)
+		code = ERR_CORRUPT;
+	return err_set(e, code, "database: %s: %s", what, mdb_strerror(rc));
+}
+
+static MDB_val
+to_lmdb(const struct db_val *v)
+{
+	union {
+		const void *in;
+		void *out;
+	} p = {.in = v->data};
+
+	return (MDB_val){.mv_size = v->len, .mv_data = p.out};
+}
+
+static struct db_val
+from_lmdb(const MDB_val *v)
+{
+	return (struct db_val){.data = v->mv_data, .len = v->mv_size};
+}
+
+/* A key as it is in the tree. */
+struct tree_key {
+	size_t len;
+	uint8_t bytes[1 + DB_KEY_MAX];
+};
+
+static MDB_val
+tree_key(struct tree_key *k, enum db_table t, const void *key, size_t len)
+{
+	k->bytes[0] = (uint8_t)t;
+	if (len > 0)
+		memcpy(k->bytes + 1, key, len);
+	k->len = len + 1;
+	return (MDB_val){.mv_size = k->len, .mv_data = k->bytes};
+}
+
+/*
+ * Opening: directory, lock, environment, tree.
+ */
+
+static int
+check_file_system(const char *dir, struct err *e)
+{
+	static const uint32_t remote[] = {NFS_SUPER_MAGIC, SMB_SUPER_MAGIC,
+					  0xFF534D42 /* CIFS */, 0xFE534D42 /* SMB2 */};
+	struct statfs st;
+
+	if (statfs(dir, &st) < 0)
+		return err_sys(e, "%s", dir);
+	for (size_t i = 0; i < ARRAY_LEN(remote); i++)
+		if ((uint32_t)st.f_type == remote[i])
+			return err_set(e, ERR_INVALID,
+				       "%s is on a network file system; the database "
+				       "needs a local one",
+				       dir);
+	return 0;
+}
+
+static int
+take_lock(struct db_env *env, struct err *e)
+{
+	cleanup_free char *path = xasprintf("%s/lock", env->dir);
+
+	env->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (env->lock_fd < 0)
+		return err_sys(e, "%s", path);
+	if (flock(env->lock_fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	if (errno == EWOULDBLOCK)
+		return err_set(e, ERR_CONFLICT,
+			       "another slipwayd uses this state directory (%s)",
+			       env->dir);
+	return err_sys(e, "lock %s", path);
+}
+
+static int
+open_lmdb(struct db_env *env, const struct db_opts *o, struct err *e)
+{
+	unsigned flags = MDB_NOTLS | MDB_NORDAHEAD | (o->no_sync ? MDB_NOSYNC : 0);
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	size_t size = ((size_t)o->map_size + page - 1) / page * page;
+	int rc, fd, dead = 0;
+
+	rc = mdb_env_create(&env->env);
+	if (rc != 0)
+		return lmdb_err(e, rc, "create");
+	env->quota = size;
+	if ((rc = mdb_env_set_mapsize(env->env, size)) != 0 ||
+	    (rc = mdb_env_open(env->env, env->dir, flags, 0600)) != 0 ||
+	    (rc = mdb_env_get_fd(env->env, &fd)) != 0 ||
+	    (rc = mdb_reader_check(env->env, &dead)) != 0)
+		return lmdb_err(e, rc, env->dir);
+	if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return err_sys(e, "%s", env->dir);
+	if (dead > 0)
+		log_info(LOG_STORE, "cleared %d stale readers", dead);
+	env->map = db_map_find(fd);
+	return 0;
+}
+
+static int
+meta_get(struct db_env *env, MDB_txn *txn, const char *name, MDB_val *out)
+{
+	struct tree_key buf;
+	MDB_val k = tree_key(&buf, DB_META, name, strlen(name));
+
+	return mdb_get(txn, env->tree, &k, out);
+}
+
+static int
+meta_put(struct db_env *env, MDB_txn *txn, const char *name, struct db_val val)
+{
+	struct tree_key buf;
+	MDB_val k = tree_key(&buf, DB_META, name, strlen(name)), v = to_lmdb(&val);
+
+	return mdb_put(txn, env->tree, &k, &v, 0);
+}
+
+static int
+create_meta(struct db_env *env, MDB_txn *txn, struct err *e)
+{
+	const uint8_t schema[4] = {DB_SCHEMA & 0xff, DB_SCHEMA >> 8 & 0xff};
+	int rc;
+
+	id_random_hex(env->instance, INSTANCE_LEN);
+	rc = meta_put(env, txn, "schema", (struct db_val){schema, sizeof(schema)});
+	if (rc == 0)
+		rc = meta_put(env, txn, "instance",
+			      (struct db_val){env->instance, INSTANCE_LEN});
+	return rc == 0 ? 0 : lmdb_err(e, rc, "first record");
+}
+
+static int
+check_meta(struct db_env *env, MDB_txn *txn, struct err *e)
+{
+	struct wire_r r;
+	uint32_t schema;
+	MDB_val v;
+	int rc;
+
+	rc = meta_get(env, txn, "schema", &v);
+	if (rc == MDB_NOTFOUND)
+		return create_meta(env, txn, e);
+	if (rc != 0)
+		return lmdb_err(e, rc, "schema");
+	wire_r_init(&r, v.mv_data, v.mv_size);
+	schema = wire_r_u32(&r);
+	if (!wire_r_done(&r) || schema == 0)
+		return err_set(e, ERR_CORRUPT, "%s: bad schema record", env->dir);
+	if (schema > DB_SCHEMA)
+		return err_set(e, ERR_INVALID,
+			       "%s was written by a newer slipwayd (schema %u, this "
+			       "one knows up to %u)",
+			       env->dir, schema, DB_SCHEMA);
+	rc = meta_get(env, txn, "instance", &v);
+	if (rc != 0 || v.mv_size != INSTANCE_LEN)
+		return err_set(e, ERR_CORRUPT, "%s: bad instance record", env->dir);
+	memcpy(env->instance, v.mv_data, INSTANCE_LEN);
+	return 0;
+}
+
+/* Pages that hold something, as a share of the quota. The high-water mark of the file
+ * would not do: it never falls when jobs are deleted. */
+static unsigned
+measure_fill(struct db_env *env, MDB_txn *txn)
+{
+	uint64_t bytes = 0, percent;
+	MDB_stat st;
+
+	/* 0 is LMDB's free list */
+	for (MDB_dbi dbi = 0; dbi <= env->tree; dbi++)
+		if (mdb_stat(txn, dbi, &st) == 0)
+			bytes += (st.ms_branch_pages + st.ms_leaf_pages +
+				  st.ms_overflow_pages) *
+				 (uint64_t)st.ms_psize;
+	percent = bytes * 100 / env->quota;
+	return percent > 100 ? 100 : (unsigned)percent;
+}
+
+static int
+open_tree(struct db_env *env, struct err *e)
+{
+	MDB_txn *txn;
+	int rc;
+
+	rc = mdb_txn_begin(env->env, NULL, 0, &txn);
+	if (rc != 0)
+		return lmdb_err(e, rc, "begin");
+	rc = mdb_dbi_open(txn, NULL, 0, &env->tree);
+	if (rc != 0)
+		lmdb_err(e, rc, "open");
+	if (rc != 0 || check_meta(env, txn, e) < 0) {
+		mdb_txn_abort(txn);
+		return -1;
+	}
+	atomic_store(&env->fill, measure_fill(env, txn));
+	rc = mdb_txn_commit(txn);
+	return rc == 0 ? 0 : lmdb_err(e, rc, "first commit");
+}
+
+static void
+init_map_lock(struct db_env *env)
+{
+	pthread_rwlockattr_t attr;
+
+	/* Else a reader that comes back every turn could keep the writer out. */
+	pthread_rwlockattr_init(&attr);
+	pthread_rwlockattr_setkind_np(&attr,
+				      PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+	pthread_rwlock_init(&env->map_lock, &attr);
+	pthread_rwlockattr_destroy(&attr);
+}
+
+struct db_env *
+db_env_open(const struct db_opts *o, struct err *e)
+{
+	struct db_env *env = xcalloc(1, sizeof(*env));
+
+	env->dir = xstrdup(o->dir);
+	env->lock_fd = -1;
+	init_map_lock(env);
+	pthread_mutex_init(&env->copying, NULL);
+	if (fs_mkdir_p(env->dir, 0700, e) < 0 || check_file_system(env->dir, e) < 0 ||
+	    take_lock(env, e) < 0 || open_lmdb(env, o, e) < 0 ||
+	    open_tree(env, e) < 0) {
+		db_env_close(env);
+		return NULL;
+	}
+	return env;
+}
+
+void
+db_env_close(struct db_env *env)
+{
+	db_env_read_end(env);
+	if (env->rtxn)
+		mdb_txn_abort(env->rtxn);
+	if (env->env)
+		mdb_env_close(env->env);
+	if (env->lock_fd >= 0)
+		close(env->lock_fd);
+	pthread_mutex_destroy(&env->copying);
+	pthread_rwlock_destroy(&env->map_lock);
+	free(env->dir);
+	free(env);
+}
+
+const char *
+db_env_instance(const struct db_env *env)
+{
+	return env->instance;
+}
+
+unsigned
+db_env_fill(const struct db_env *env)
+{
+	return atomic_load_explicit(&env->fill, memory_order_relaxed);
+}
+
+/*
+ * The writer.
+ */
+
+void
+db_env_begin(struct db_env *env)
+{
+	env->wtxn = NULL;
+	env->wrc = mdb_txn_begin(env->env, NULL, 0, &env->wtxn);
+}
+
+void
+db_env_put(struct db_env *env, enum db_table t, const struct db_val *key,
+	   const struct db_val *val)
+{
+	struct tree_key buf;
+	MDB_val k = tree_key(&buf, t, key->data, key->len), v = to_lmdb(val);
+
+	if (env->wrc == 0)
+		env->wrc = mdb_put(env->wtxn, env->tree, &k, &v, 0);
+}
+
+void
+db_env_del(struct db_env *env, enum db_table t, const struct db_val *key)
+{
+	struct tree_key buf;
+	MDB_val k = tree_key(&buf, t, key->data, key->len);
+	int rc;
+
+	if (env->wrc != 0)
+		return;
+	rc = mdb_del(env->wtxn, env->tree, &k, NULL);
+	if (rc != MDB_NOTFOUND)
+		env->wrc = rc;
+}
+
+static bool
+is_disk_full(const struct db_env *env, int rc)
+{
+	uint64_t avail, total;
+
+	if (rc == ENOSPC || rc == EDQUOT)
+		return true;
+	return rc == EIO && fs_space(env->dir, &avail, &total, NULL) == 0 &&
+	       avail < DISK_FULL_BELOW;
+}
+
+enum db_outcome
+db_env_commit(struct db_env *env, struct err *e)
+{
+	MDB_txn *txn = STEAL(env->wtxn);
+	unsigned fill = 0;
+	int rc = env->wrc;
+
+	if (rc == 0) {
+		fill = measure_fill(env, txn);
+		rc = mdb_txn_commit(txn);
+	} else if (txn) {
+		mdb_txn_abort(txn);
+	}
+	if (rc == 0) {
+		atomic_store_explicit(&env->fill, fill, memory_order_relaxed);
+		return DB_COMMITTED;
+	}
+	lmdb_err(e, rc, "commit");
+	if (rc == MDB_MAP_FULL)
+		return DB_MAP_FULL;
+	return is_disk_full(env, rc) ? DB_DISK_FULL : DB_BROKEN;
+}
+
+int
+db_env_grow(struct db_env *env, struct err *e)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE), size;
+	MDB_envinfo info;
+	int rc, fd;
+
+	rc = mdb_env_info(env->env, &info);
+	if (rc != 0)
+		return lmdb_err(e, rc, "size");
+	size = (info.me_mapsize + info.me_mapsize / 4) / page * page;
+	pthread_mutex_lock(&env->copying);
+	pthread_rwlock_wrlock(&env->map_lock);
+	rc = mdb_env_set_mapsize(env->env, size);
+	pthread_rwlock_unlock(&env->map_lock);
+	pthread_mutex_unlock(&env->copying);
+	if (rc == 0)
+		rc = mdb_env_get_fd(env->env, &fd);
+	if (rc != 0)
+		return lmdb_err(e, rc, "grow");
+	env->map = db_map_find(fd);
+	log_warn(LOG_STORE, "database map grown to %zu MiB; raise its configured size",
+		 size >> 20);
+	return 0;
+}
+
+void
+db_env_cool(struct db_env *env)
+{
+	db_map_cool(&env->map);
+}
+
+/*
+ * The reader.
+ */
+
+static int
+read_begin(struct db_env *env, struct err *e)
+{
+	int rc;
+
+	if (env->reading)
+		return 0;
+	pthread_rwlock_rdlock(&env->map_lock);
+	if (env->rtxn)
+		rc = mdb_txn_renew(env->rtxn);
+	else
+		rc = mdb_txn_begin(env->env, NULL, MDB_RDONLY, &env->rtxn);
+	if (rc != 0) {
+		pthread_rwlock_unlock(&env->map_lock);
+		return lmdb_err(e, rc, "read");
+	}
+	env->reading = true;
+	return 0;
+}
+
+void
+db_env_read_end(struct db_env *env)
+{
+	if (!env->reading)
+		return;
+	mdb_txn_reset(env->rtxn);
+	env->reading = false;
+	pthread_rwlock_unlock(&env->map_lock);
+}
+
+int
+db_env_get(struct db_env *env, enum db_table t, const struct db_val *key,
+	   struct db_val *out, struct err *e)
+{
+	struct tree_key buf;
+	MDB_val k, v;
+	int rc;
+
+	if (key->len == 0 || key->len > DB_KEY_MAX)
+		return err_set(e, ERR_INTERNAL, "database: key of %zu bytes", key->len);
+	if (read_begin(env, e) < 0)
+		return -1;
+	k = tree_key(&buf, t, key->data, key->len);
+	rc = mdb_get(env->rtxn, env->tree, &k, &v);
+	if (rc == MDB_NOTFOUND)
+		return 0;
+	if (rc != 0)
+		return lmdb_err(e, rc, "get");
+	*out = from_lmdb(&v);
+	return 1;
+}
+
+/* A walk in terms of the tree: the prefix is never empty. */
+struct tree_walk {
+	struct tree_key prefix, start;
+	bool skip; /* the start itself */
+};
+
+/* Make the prefix into the least key above all that begin with it. */
+static void
+make_successor(struct tree_key *k)
+{
+	/* The first byte is a table's and far from carrying over. */
+	while (k->bytes[k->len - 1] == 0xff)
+		k->len--;
+	k->bytes[k->len - 1]++;
+}
+
+static void
+tree_walk_init(struct tree_walk *tw, const struct db_walk *w)
+{
+	tree_key(&tw->prefix, w->table, w->prefix, w->prefix_len);
+	tw->start = tw->prefix;
+	tw->skip = false;
+	if (w->from) {
+		tree_key(&tw->start, w->table, w->from, w->from_len);
+		tw->skip = w->skip_from;
+	} else if (w->reverse) {
+		make_successor(&tw->start);
+		tw->skip = true;
+	}
+}
+
+static bool
+is_start(const struct tree_walk *tw, const MDB_val *k)
+{
+	return k->mv_size == tw->start.len &&
+	       memcmp(k->mv_data, tw->start.bytes, tw->start.len) == 0;
+}
+
+static bool
+is_inside(const struct tree_walk *tw, const MDB_val *k)
+{
+	return k->mv_size >= tw->prefix.len &&
+	       memcmp(k->mv_data, tw->prefix.bytes, tw->prefix.len) == 0;
+}
+
+static int
+seek(MDB_cursor *c, struct tree_walk *tw, bool reverse, MDB_val *k, MDB_val *v)
+{
+	int rc;
+
+	*k = (MDB_val){.mv_size = tw->start.len, .mv_data = tw->start.bytes};
+	rc = mdb_cursor_get(c, k, v, MDB_SET_RANGE);
+	if (rc == MDB_NOTFOUND && reverse)
+		return mdb_cursor_get(c, k, v, MDB_LAST);
+	if (rc != 0)
+		return rc;
+	if (is_start(tw, k) ? tw->skip : reverse)
+		return mdb_cursor_get(c, k, v, reverse ? MDB_PREV : MDB_NEXT);
+	return 0;
+}
+
+int
+db_env_walk(struct db_env *env, const struct db_walk *w,
+	    bool (*fn)(void *arg, const struct db_val *key, const struct db_val *val),
+	    void *arg, struct err *e)
+{
+	struct tree_walk tw;
+	MDB_cursor *c;
+	MDB_val k, v;
+	int rc;
+
+	if (w->prefix_len > DB_KEY_MAX || w->from_len > DB_KEY_MAX)
+		return err_set(e, ERR_INTERNAL, "database: key too long");
+	if (read_begin(env, e) < 0)
+		return -1;
+	tree_walk_init(&tw, w);
+	rc = mdb_cursor_open(env->rtxn, env->tree, &c);
+	if (rc != 0)
+		return lmdb_err(e, rc, "walk");
+	rc = seek(c, &tw, w->reverse, &k, &v);
+	while (rc == 0 && is_inside(&tw, &k)) {
+		struct db_val key = {(const uint8_t *)k.mv_data + 1, k.mv_size - 1};
+		struct db_val val = from_lmdb(&v);
+
+		if (!fn(arg, &key, &val))
+			break;
+		rc = mdb_cursor_get(c, &k, &v, w->reverse ? MDB_PREV : MDB_NEXT);
+	}
+	mdb_cursor_close(c);
+	if (rc != 0 && rc != MDB_NOTFOUND)
+		return lmdb_err(e, rc, "walk");
+	return 0;
+}
+
+int
+db_env_copy(struct db_env *env, const char *dir, struct err *e)
+{
+	cleanup_free char *path = xasprintf("%s/data.mdb", dir);
+	cleanup_close int fd = -1;
+	int rc;
+
+	if (fs_mkdir_p(dir, 0700, e) < 0)
+		return -1;
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return err_sys(e, "%s", path);
+	pthread_mutex_lock(&env->copying);
+	rc = mdb_env_copyfd2(env->env, fd, 0);
+	pthread_mutex_unlock(&env->copying);
+	if (rc == 0 && fsync(fd) < 0)
+		rc = errno;
+	if (rc == 0)
+		return 0;
+	unlink(path);
+	return lmdb_err(e, rc, "copy");
+}
