@@ -1,0 +1,110 @@
+#include "render.h"
+
+#include <string.h>
+
+/*
+ * The log for people: a line "[name]" before each step's output, and again where output
+ * of an earlier step's left-over processes comes in between; then its bytes as printed.
+ * Notes are lines that begin with "* ".
+ */
+
+static void
+text_line_begin(struct render *r, struct strbuf *out)
+{
+	if (r->in_line)
+		strbuf_addc(out, '\n');
+	r->in_line = false;
+}
+
+static void
+text_section(struct render *r, unsigned step, const void *name, size_t len,
+	     struct strbuf *out)
+{
+	if (r->section == (int)step)
+		return;
+	r->section = (int)step;
+	text_line_begin(r, out);
+	strbuf_addc(out, '[');
+	strbuf_add(out, name, len);
+	strbuf_adds(out, "]\n");
+}
+
+static void
+text_step_start(struct render *r, const struct frame *f, const uint8_t *p,
+		struct strbuf *out)
+{
+	if (!render_skip_step(r))
+		text_section(r, f->step, p, f->len, out);
+}
+
+static void
+text_output(struct render *r, const struct frame *f, const uint8_t *p,
+	    struct strbuf *out)
+{
+	const char *name = f->step < r->nsteps ? r->names[f->step] : "?";
+	uint32_t len = f->len;
+
+	if (len == 0 || !render_skip(r, &p, &len))
+		return;
+	text_section(r, f->step, name, strlen(name), out);
+	strbuf_add(out, p, len);
+	r->in_line = p[len - 1] != '\n';
+}
+
+static void
+text_note_line(struct render *r, const void *text, size_t len, struct strbuf *out)
+{
+	text_line_begin(r, out);
+	strbuf_adds(out, "* ");
+	strbuf_add(out, text, len);
+	strbuf_addc(out, '\n');
+}
+
+static void
+text_note_frame(struct render *r, const struct frame *f, const uint8_t *p,
+		struct strbuf *out)
+{
+	if (r->skip == 0)
+		text_note_line(r, p, f->len, out);
+}
+
+static void (*const by_type[FRAME_TYPES])(struct render *, const struct frame *,
+					  const uint8_t *, struct strbuf *) = {
+	[FRAME_STEP_START] = text_step_start,
+	[FRAME_STDOUT] = text_output,
+	[FRAME_STDERR] = text_output,
+	[FRAME_NOTE] = text_note_frame,
+};
+
+static void
+text_frames(struct render *r, const uint8_t *data, size_t len, uint64_t offset,
+	    struct strbuf *out)
+{
+	struct frame_walk w;
+	const uint8_t *p;
+	struct frame f;
+
+	frame_walk_init(&w, data, len, offset);
+	while (frame_walk_next(&w, &f, &p))
+		if (f.type < FRAME_TYPES && by_type[f.type] && render_wants(r, &f))
+			by_type[f.type](r, &f, p, out);
+}
+
+static void
+text_note(struct render *r, const char *text, bool error, struct strbuf *out)
+{
+	text_note_line(r, text, strlen(text), out);
+}
+
+static void
+text_silence(const struct render_status *s, struct strbuf *out)
+{
+}
+
+const struct render_form render_text = {
+	.type = "text/plain; charset=utf-8",
+	.frames = text_frames,
+	.note = text_note,
+	.status = text_silence,
+	.end = text_silence,
+};
