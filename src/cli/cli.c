@@ -1,0 +1,358 @@
+#include "cli.h"
+
+#include <curl/curl.h>
+#include <getopt.h>
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "slipway/mem.h"
+#include "slipway/secret.h"
+#include "slipway/version.h"
+
+/*
+ *	global options, verb, its options → client → the verb → its exit code
+ */
+
+const struct cli_verb cli_verbs[] = {
+	{ "submit", "FILE", "wf", verb_submit,
+	  "queue the job in FILE (- is standard input)",
+	  "Prints the job's id. With --wait it waits for the end and prints the\n"
+	  "state; with --follow it shows the log while it is written. Either way the\n"
+	  "exit code tells how the job ended. Interrupting slipway leaves the job\n"
+	  "running.\n"
+	  "\n"
+	  "  slipway submit job.json\n"
+	  "  slipway submit --follow job.json\n"
+	  "  make-job | slipway submit --wait - && deploy\n" },
+	{ "validate", "FILE", "", verb_validate, "check a job without queueing it",
+	  "Prints what the job would do, and warnings.\n"
+	  "\n"
+	  "  slipway validate job.json\n" },
+	{ "status", "ID", "W", verb_status, "show a job and its steps",
+	  "With --watch it shows every change until the job has ended; the exit code\n"
+	  "then tells how.\n"
+	  "\n"
+	  "  slipway status job-1700000000000-abc1234\n"
+	  "  slipway status --watch release-42\n" },
+	{ "list", "", "SRBN", verb_list, "list jobs, newest first",
+	  "  slipway list --status failure --limit 20\n"
+	  "  slipway list --repo https://git.example.org/app.git --branch main\n" },
+	{ "logs", "ID", "ftTA", verb_logs, "print a job's log",
+	  "Each step's output comes after a line [name]; lines that begin with * are\n"
+	  "the daemon's. With --follow it goes on until the job has ended (over\n"
+	  "restarts of the daemon, too), and the exit code tells how.\n"
+	  "\n"
+	  "  slipway logs -f release-42\n"
+	  "  slipway logs --step build --tail 50 release-42\n" },
+	{ "cancel", "ID", "", verb_cancel, "stop a job",
+	  "Returns when its processes are gone.\n"
+	  "\n"
+	  "  slipway cancel release-42\n" },
+	{ "retry", "ID", "wf", verb_retry, "run a finished job again",
+	  "Same id, next attempt; the logs of earlier attempts stay (logs --attempt).\n"
+	  "\n"
+	  "  slipway retry --follow release-42\n" },
+	{ "why", "ID", "", verb_why, "tell why a job waits, or how it came to its end",
+	  "What it waits for and its place in the queue; where each attempt ran and\n"
+	  "how it ended; the first step that failed, with the last lines of its\n"
+	  "output.\n"
+	  "\n"
+	  "  slipway why release-42\n" },
+	{ "health", "", "", verb_health, "ask whether the server is able to run jobs",
+	  "The exit code is 0 when it is, 1 when it answers that it is not.\n" },
+	{ .name = NULL },
+};
+
+static const char usage_text[] =
+	"usage: slipway [--server URL|unix:PATH] [--token-file FILE] [--json] VERB"
+	" ...\n";
+
+static const char options_text[] =
+	"\n"
+	"Options of every verb:\n"
+	"  -s, --server URL       http://HOST:PORT, https://HOST or unix:PATH\n"
+	"                         (default: $SLIPWAY_URL, else\n"
+	"                         /run/slipway/slipwayd.sock when the daemon listens\n"
+	"                         there, else http://127.0.0.1:8080)\n"
+	"      --token-file FILE  send the token in FILE (default: $SLIPWAY_TOKEN)\n"
+	"      --json             print the server's JSON; events one per line\n"
+	"      --no-color         no colours (also when NO_COLOR is set)\n"
+	"  -h, --help             this, or the help of a verb\n"
+	"  -V, --version\n";
+
+static const char exits_text[] =
+	"\n"
+	"Exit codes: 0 done, or the job succeeded; 1 the job failed; 3 it ran into a\n"
+	"time limit; 4 it was cancelled; 64 wrong use of this command; 65 the job is\n"
+	"invalid, or in a state that does not allow this; 66 no such job or file; 69\n"
+	"the server cannot be reached; 74 input or output failed; 75 the server takes\n"
+	"no jobs now; 76 it answered something strange; 77 not allowed; 130\n"
+	"interrupted.\n";
+
+enum {
+	OPT_TOKEN = 256,
+	OPT_JSON,
+	OPT_PLAIN,
+};
+
+static const struct option long_options[] = {
+	{ "server", required_argument, NULL, 's' },
+	{ "token-file", required_argument, NULL, OPT_TOKEN },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "no-color", no_argument, NULL, OPT_PLAIN },
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ "wait", no_argument, NULL, 'w' },
+	{ "follow", no_argument, NULL, 'f' },
+	{ "watch", no_argument, NULL, 'W' },
+	{ "status", required_argument, NULL, 'S' },
+	{ "repo", required_argument, NULL, 'R' },
+	{ "branch", required_argument, NULL, 'B' },
+	{ "limit", required_argument, NULL, 'N' },
+	{ "step", required_argument, NULL, 't' },
+	{ "tail", required_argument, NULL, 'T' },
+	{ "attempt", required_argument, NULL, 'A' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static const struct {
+	char letter;
+	const char *text;
+} verb_options[] = {
+	{ 'w', "  -w, --wait             wait until the job has ended" },
+	{ 'f', "  -f, --follow           show the log until the job has ended" },
+	{ 'W', "      --watch            show changes until the job has ended" },
+	{ 'S',
+	  "      --status STATE     queued, running, success, failure, timeout or\n"
+	  "                         cancelled only" },
+	{ 'R', "      --repo URL         of this repository only" },
+	{ 'B', "      --branch NAME      of this branch only" },
+	{ 'N', "      --limit N          at most N jobs (1 to 200, default 50)" },
+	{ 't',
+	  "      --step STEP        of this step only (its name, or index from 0)" },
+	{ 'T', "      --tail N           about the last N lines only" },
+	{ 'A', "      --attempt N        of that attempt (default: the present one)" },
+};
+
+struct options {
+	struct cli *cli;
+	const char *server, *token_file;
+	bool plain, help, version;
+	char used[16]; /* letters of the verb's options that were given */
+	size_t nused;
+};
+
+static bool
+option_flag(struct cli *cli, int c)
+{
+	bool *flag = c == 'w'	? &cli->wait
+		     : c == 'f' ? &cli->follow
+		     : c == 'W' ? &cli->watch
+				: NULL;
+
+	if (flag)
+		*flag = true;
+	return flag != NULL;
+}
+
+static bool
+option_value(struct cli *cli, int c, const char *value)
+{
+	const struct {
+		int c;
+		const char **value;
+	} values[] = { { 'S', &cli->status }, { 'R', &cli->repo },
+		       { 'B', &cli->branch }, { 'N', &cli->limit },
+		       { 't', &cli->step },   { 'T', &cli->tail },
+		       { 'A', &cli->attempt } };
+
+	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+		if (values[i].c == c) {
+			*values[i].value = value;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool
+option_global(struct options *o, int c)
+{
+	switch (c) {
+	case 's': o->server = optarg; return true;
+	case OPT_TOKEN: o->token_file = optarg; return true;
+	case OPT_JSON: o->cli->json = true; return true;
+	case OPT_PLAIN: o->plain = true; return true;
+	case 'h': o->help = true; return true;
+	case 'V': o->version = true; return true;
+	default: return false;
+	}
+}
+
+static bool
+options_parse(struct options *o, int argc, char **argv)
+{
+	int c;
+
+	while ((c = getopt_long(argc, argv, "s:hVwf", long_options, NULL)) != -1) {
+		if (option_global(o, c))
+			continue;
+		if (!option_flag(o->cli, c) && !option_value(o->cli, c, optarg))
+			return false; /* getopt told why */
+		if (o->nused + 1 < sizeof(o->used) && !strchr(o->used, c))
+			o->used[o->nused++] = (char)c;
+	}
+	return true;
+}
+
+static void
+print_help(FILE *f)
+{
+	fputs(usage_text, f);
+	fputs("\nThe command line of slipway, a CI engine. Verbs:\n", f);
+	for (const struct cli_verb *v = cli_verbs; v->name; v++)
+		fprintf(f, "  %-8s %-5s %s\n", v->name, v->args, v->summary);
+	fputs(options_text, f);
+	fputs(exits_text, f);
+}
+
+static void
+print_verb_help(const struct cli_verb *v)
+{
+	printf("usage: slipway %s%s%s%s\n\n%s.\n%s", v->name,
+	       *v->options ? " [options]" : "", *v->args ? " " : "", v->args,
+	       v->summary, *v->options ? "\n" : "");
+	for (size_t i = 0; i < ARRAY_LEN(verb_options); i++)
+		if (strchr(v->options, verb_options[i].letter))
+			puts(verb_options[i].text);
+	printf("\n%s", v->help);
+	fputs(options_text, stdout);
+	fputs(exits_text, stdout);
+}
+
+static const struct cli_verb *
+verb_find(const char *name)
+{
+	for (const struct cli_verb *v = cli_verbs; v->name; v++)
+		if (strcmp(v->name, name) == 0)
+			return v;
+	return NULL;
+}
+
+/* Its options and its argument; false (reported) when they do not fit. */
+static bool
+verb_check(const struct options *o, const struct cli_verb *v, int nargs)
+{
+	for (size_t i = 0; i < o->nused; i++) {
+		if (strchr(v->options, o->used[i]))
+			continue;
+		for (const struct option *l = long_options; l->name; l++)
+			if (l->val == o->used[i])
+				report(o->cli, 0, "%s takes no --%s", v->name, l->name);
+		return false;
+	}
+	if (nargs == (*v->args != '\0'))
+		return true;
+	if (*v->args)
+		report(o->cli, 0, "%s takes one argument: %s", v->name, v->args);
+	else
+		report(o->cli, 0, "%s takes no arguments", v->name);
+	return false;
+}
+
+/* $SLIPWAY_TOKEN is for the session of one user; a file for all else. */
+static int
+token_load(const struct options *o, struct secret *token)
+{
+	const char *env = getenv("SLIPWAY_TOKEN");
+	struct err e = { 0 };
+
+	if (o->token_file && secret_load_file(token, o->token_file, &e))
+		return report(o->cli, CLI_NOT_FOUND, "--token-file %s: %s",
+			      o->token_file, e.msg);
+	if (!o->token_file && env && *env)
+		secret_set(token, env, strlen(env));
+	return 0;
+}
+
+static int
+verb_run(struct options *o, const struct cli_verb *v)
+{
+	cleanup_secret struct secret token = { 0 };
+	const char *server = o->server ? o->server : getenv("SLIPWAY_URL");
+	struct err e = { 0 };
+	int code = token_load(o, &token);
+
+	if (code)
+		return code;
+	if (curl_global_init(CURL_GLOBAL_DEFAULT))
+		return report(o->cli, CLI_INTERNAL, "libcurl does not start");
+	o->cli->client = client_new(server, token.data, &e);
+	if (o->cli->client)
+		code = v->run(o->cli);
+	else
+		code = report(o->cli, CLI_USAGE, "%s", e.msg);
+	client_free(o->cli->client);
+	curl_global_cleanup();
+	if (fflush(stdout) != 0 && code == 0)
+		code = report(o->cli, CLI_IO, "standard output: %m");
+	return code;
+}
+
+static void
+cli_set_terminal(struct cli *cli, bool plain)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	plain = plain || (no && *no) || (term && strcmp(term, "dumb") == 0);
+	cli->out_tty = isatty(STDOUT_FILENO);
+	cli->err_tty = isatty(STDERR_FILENO);
+	cli->out_colour = cli->out_tty && !plain;
+	cli->err_colour = cli->err_tty && !plain;
+}
+
+int
+cli_main(int argc, char **argv)
+{
+	struct cli cli = { 0 };
+	struct options o = { .cli = &cli };
+	const struct cli_verb *v = NULL;
+
+	setlocale(LC_CTYPE, "");
+	signal(SIGPIPE, SIG_DFL);
+	if (!options_parse(&o, argc, argv)) {
+		fputs("Try slipway --help.\n", stderr);
+		return CLI_USAGE;
+	}
+	cli_set_terminal(&cli, o.plain);
+	if (o.version) {
+		puts("slipway " SLIPWAY_VERSION);
+		return CLI_OK;
+	}
+	if (optind < argc && strcmp(argv[optind], "help") == 0) {
+		o.help = true;
+		optind++;
+	}
+	if (optind < argc && !(v = verb_find(argv[optind]))) {
+		report(&cli, 0, "there is no verb \"%s\"; slipway --help lists them",
+		       argv[optind]);
+		return CLI_USAGE;
+	}
+	if (!v) {
+		print_help(o.help ? stdout : stderr);
+		return o.help ? CLI_OK : CLI_USAGE;
+	}
+	if (o.help) {
+		print_verb_help(v);
+		return CLI_OK;
+	}
+	if (!verb_check(&o, v, argc - optind - 1)) {
+		fprintf(stderr, "Try slipway %s --help.\n", v->name);
+		return CLI_USAGE;
+	}
+	cli.verb = v->name;
+	cli.arg = argv[optind + 1];
+	return verb_run(&o, v);
+}
