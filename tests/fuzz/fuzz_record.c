@@ -1,0 +1,45 @@
+/* The store's records: a job, or an attempt. What decodes encodes to the same. */
+#include <stdlib.h>
+
+#include "fuzz.h"
+#include "slipway/job.h"
+
+static void
+check_job(const uint8_t *data, size_t size)
+{
+	struct job *j = calloc(1, sizeof(*j));
+	struct wire_w w = { 0 };
+
+	if (job_decode(j, data, size)) {
+		job_encode(j, &w);
+		fuzz_must(!w.failed && w.len == size && !memcmp(w.data, data, size));
+	}
+	wire_w_free(&w);
+	free(j);
+}
+
+static void
+check_attempt(const uint8_t *data, size_t size)
+{
+	struct attempt *a = calloc(1, sizeof(*a));
+	struct wire_w w = { 0 };
+
+	if (attempt_decode(a, data, size)) {
+		attempt_encode(a, &w);
+		fuzz_must(!w.failed && w.len == size && !memcmp(w.data, data, size));
+	}
+	wire_w_free(&w);
+	free(a);
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	if (size == 0)
+		return 0;
+	if (data[0] & 1)
+		check_job(data + 1, size - 1);
+	else
+		check_attempt(data + 1, size - 1);
+	return 0;
+}
