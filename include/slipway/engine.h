@@ -84,7 +84,6 @@ struct job_view {
 	long position;		   /* from 1, 0 when not queued */
 	char wait_reason[256];	   /* "" when not queued */
 	char sandbox[128];	   /* "" when there is none */
-	uint64_t version;	   /* changes whenever what is shown changes */
 };
 /* 1 found, 0 not, -1 error */
 int engine_view(struct engine *en, const char *id, struct job_view *out, struct err *e);

@@ -159,9 +159,13 @@ why_step(const struct cli *cli, struct json_object *job, struct strbuf *out)
 			strbuf_adds(out, ", after ");
 			term_duration(out, json_number(step, "duration"));
 		}
-		strbuf_adds(out, *json_text(step, "output")
-					 ? ". It last printed:\n"
-					 : ". It printed nothing.\n");
+		/* Without the field, later steps printed so much that it is not told. */
+		if (!json_object_object_get_ex(step, "output", NULL))
+			strbuf_adds(out, ".\n");
+		else
+			strbuf_adds(out, *json_text(step, "output")
+						 ? ". It last printed:\n"
+						 : ". It printed nothing.\n");
 		why_output(cli, json_text(step, "output"), out);
 		strbuf_addf(out, "\nAll of it: slipway logs --step %zu %s\n", i,
 			    json_text(job, "id"));

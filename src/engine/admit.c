@@ -64,6 +64,22 @@ check_warn(const struct jobspec *spec, struct strbuf *w)
 			    spec->commit);
 }
 
+static int
+check_no_secrets(const struct jobspec *spec, struct err *e)
+{
+	static const char why[] = "no secrets here: secrets.dir is not configured";
+	char field[32];
+
+	if (spec->nsecrets > 0)
+		return err_field(e, ERR_INVALID, "secrets", "%s", why);
+	for (size_t i = 0; i < spec->nsteps; i++) {
+		snprintf(field, sizeof(field), "steps[%zu].secrets", i);
+		if (spec->steps[i].nsecrets > 0)
+			return err_field(e, ERR_INVALID, field, "%s", why);
+	}
+	return 0;
+}
+
 int
 engine_check(struct engine *en, const struct jobspec *spec, struct strbuf *warnings,
 	     struct err *e)
@@ -80,9 +96,8 @@ engine_check(struct engine *en, const struct jobspec *spec, struct strbuf *warni
 		return err_field(e, ERR_INVALID, "timeout",
 				 "at most %lld s here (limits.job_timeout)",
 				 (long long)max_s);
-	if ((spec->nsecrets > 0) && (!c->secrets_dir || !*c->secrets_dir))
-		return err_field(e, ERR_INVALID, "secrets",
-				 "no secrets here: secrets.dir is not configured");
+	if ((!c->secrets_dir || !*c->secrets_dir) && check_no_secrets(spec, e))
+		return -1;
 	if (warnings)
 		check_warn(spec, warnings);
 	return 0;

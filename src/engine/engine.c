@@ -50,7 +50,6 @@ engine_publish(struct engine *en, const char *id, unsigned attempt, enum bus_wha
 {
 	const struct bus_event ev = { .what = what, .job = id, .attempt = attempt };
 
-	en->version++;
 	bus_publish(en->d.bus, &ev);
 }
 

@@ -86,7 +86,6 @@ struct engine {
 	void *idle_arg;
 	int64_t space_checked;
 	bool space_ok;
-	uint64_t version; /* of what is shown of live jobs */
 };
 
 /* engine.c */

@@ -26,9 +26,9 @@ enum task_kind { TASK_GET, TASK_BOUNDARY, TASK_TAIL };
 
 struct task {
 	struct logread *reader; /* NULL: nobody waits any more */
-	struct loop *loop;
 	enum task_kind kind;
 	char *spool, *sealed;
+	struct sealed *handle; /* the reader's, while the task has it */
 	uint64_t offset;
 	size_t max;
 	unsigned lines;
@@ -45,6 +45,7 @@ struct logread {
 	struct pool *pool;
 	char *spool, *sealed;
 	int fd; /* hot file, or -1 */
+	struct sealed *handle; /* sealed log; keeps its last block between reads */
 	struct task *task;
 };
 
@@ -71,6 +72,7 @@ logread_free(struct logread *r)
 		r->task->reader = NULL;
 	if (r->fd >= 0)
 		close(r->fd);
+	sealed_close(r->handle);
 	free(r->spool);
 	free(r->sealed);
 	free(r);
@@ -81,6 +83,7 @@ task_free(struct task *t)
 {
 	free(t->spool);
 	free(t->sealed);
+	sealed_close(t->handle);
 	strbuf_free(&t->out);
 	free(t);
 }
@@ -92,6 +95,7 @@ on_task_done(void *arg)
 
 	if (t->reader) {
 		t->reader->task = NULL;
+		t->reader->handle = STEAL(t->handle);
 		t->fn(t->arg, t->failed ? &t->err : NULL, (uint8_t *)t->out.data,
 		      t->out.len, t->next);
 	}
@@ -157,15 +161,16 @@ static struct sealed *
 task_open_sealed(struct task *t)
 {
 	struct err e = { 0 };
-	struct sealed *s = sealed_open(t->sealed, &e);
 
-	if (!s) {
+	if (!t->handle)
+		t->handle = sealed_open(t->sealed, &e);
+	if (!t->handle) {
 		t->failed = true;
 		t->err = e;
 		if (access(t->sealed, F_OK) != 0)
 			err_set(&t->err, ERR_NOT_FOUND, "there is no log (any more)");
 	}
-	return s;
+	return t->handle;
 }
 
 static void
@@ -177,7 +182,6 @@ on_get_work(void *arg)
 	if (!s)
 		return;
 	t->failed = sealed_read(s, t->offset, t->max, &t->out, &t->err) != 0;
-	sealed_close(s);
 	if (!t->failed)
 		task_trim(t);
 }
@@ -211,7 +215,6 @@ walk_close(struct walk *w)
 {
 	if (w->fd >= 0)
 		close(w->fd);
-	sealed_close(w->sealed);
 }
 
 static bool
@@ -311,12 +314,12 @@ task_new(struct logread *r, enum task_kind kind, logread_fn *fn, void *arg)
 	struct task *t = xcalloc(1, sizeof(*t));
 
 	t->reader = r;
-	t->loop = r->loop;
 	t->kind = kind;
 	t->spool = xstrdup(r->spool);
 	t->sealed = xstrdup(r->sealed);
 	t->fn = fn;
 	t->arg = arg;
+	t->handle = STEAL(r->handle);
 	r->task = t;
 	return t;
 }

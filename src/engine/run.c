@@ -88,7 +88,6 @@ run_next(struct run *run)
 void
 run_publish(struct run *run)
 {
-	run->version++;
 	engine_publish(run->en, run->job.id, run->att.number, BUS_JOB);
 }
 
@@ -436,7 +435,6 @@ run_view(const struct run *run, struct job_view *out)
 	out->phase = run->phase;
 	out->current_step = run->current_step;
 	out->live = true;
-	out->version = run->version;
 	if (run->sandbox)
 		run_runner(run)->ops->describe(run->sandbox, out->sandbox,
 					       sizeof(out->sandbox));

@@ -44,7 +44,6 @@ struct run {
 	bool signalled, removed;
 	unsigned holds; /* callbacks under way that will come back to this run */
 	bool closed;
-	uint64_t version;
 };
 
 /* run.c */

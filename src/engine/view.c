@@ -23,8 +23,6 @@ view_fill(struct engine *en, struct job_view *v)
 		v->position = sched_position(&en->sched, &ent->item);
 		pick_wait_reason(en, ent, v->wait_reason, sizeof(v->wait_reason));
 	}
-	v->version = v->version * 31 + (uint64_t)v->job.state * 7 + v->job.attempt;
-	v->version = v->version * 1000 + (uint64_t)v->position;
 }
 
 void

@@ -444,6 +444,8 @@ db_close(struct db *db)
 {
 	struct chunk *c;
 
+	if (!db)
+		return;
 	if (db->env)
 		db_env_read_end(db->env);
 	settle_all(db);

@@ -149,7 +149,9 @@ page_head(struct page *p, enum job_state current)
 		"<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
 		"<meta name=\"viewport\" content=\"width=device-width,"
 		"initial-scale=1\">\n<title>Jobs - slipway</title>\n"
-		"<link rel=\"stylesheet\" href=\"/dashboard.css\"></head><body>\n"
+		"<link rel=\"stylesheet\" href=\"/dashboard.css?v=" SLIPWAY_VERSION
+		"\">"
+		"</head><body>\n"
 		"<header><h1>slipway</h1>");
 	strbuf_addf(&p->html, "<p>%u queued, %u of %u slots in use%s", s.queued,
 		    s.running, s.slots, s.accepting ? "" : "; not accepting jobs: ");

@@ -8,6 +8,7 @@
  *	bench spawn N                      posix_spawn of /bin/sh, one after another; per second
  *	bench first CMD...                 start to first byte of its output
  *	bench job PORT BODY                submit to first byte of a step's output
+ *	bench jobs PORT BODY N             N jobs at once until the last is final; per second
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -303,13 +304,26 @@ bench_first(char **argv)
 	return 0;
 }
 
+static void
+id_of(const char *answer, char *out, size_t size)
+{
+	const char *id = strstr(answer, "\"jobId\""), *end;
+
+	id = id ? strchr(id + 7, '"') : NULL;
+	end = id ? strchr(id + 1, '"') : NULL;
+	if (!end || (size_t)(end - id) > size)
+		die(answer);
+	memcpy(out, id + 1, (size_t)(end - id) - 1);
+	out[end - id - 1] = '\0';
+}
+
 /* The stream is asked for as soon as the job's id is known, as a client would do. */
 static int
 bench_job(char **argv)
 {
 	int port = atoi(argv[0]), fd = dial(port), logs = dial(port);
 	size_t len, n = 0;
-	char *req = request_make("/jobs/submit", argv[1], &len), *id, *end;
+	char *req = request_make("/jobs/submit", argv[1], &len), id[160];
 	static char buf[1 << 20];
 	double start = now_us();
 	ssize_t got;
@@ -317,13 +331,8 @@ bench_job(char **argv)
 	if (write(fd, req, len) != (ssize_t)len)
 		die("write");
 	answer_read(fd, buf, 65536);
-	id = strstr(buf, "\"jobId\"");
-	id = id ? strchr(id + 7, '"') : NULL;
-	end = id ? strchr(id + 1, '"') : NULL;
-	if (!end)
-		die(buf);
-	dprintf(logs, "GET /jobs/logs?id=%.*s HTTP/1.1\r\nHost: localhost\r\n\r\n",
-		(int)(end - id - 1), id + 1);
+	id_of(buf, id, sizeof(id));
+	dprintf(logs, "GET /jobs/logs?id=%s HTTP/1.1\r\nHost: localhost\r\n\r\n", id);
 	while ((got = read(logs, buf + n, sizeof(buf) - 1 - n)) > 0) {
 		n += (size_t)got;
 		buf[n] = '\0';
@@ -341,6 +350,62 @@ bench_job(char **argv)
 	return 0;
 }
 
+/* One question on the connection, which the daemon may close after it. */
+static void
+ask(int port, int *fd, const char *req, size_t len, char *buf, size_t size)
+{
+	if (write(*fd, req, len) != (ssize_t)len)
+		die("write");
+	answer_read(*fd, buf, size);
+	if (!strcasestr(buf, "connection: close"))
+		return;
+	close(*fd);
+	*fd = dial(port);
+}
+
+static bool
+is_final(const char *answer)
+{
+	return strstr(answer, "\"finishedAt\"") && !strstr(answer, "\"phase\"");
+}
+
+static int
+bench_jobs(char **argv)
+{
+	int port = atoi(argv[0]), fd = dial(port), n = atoi(argv[2]);
+	size_t len;
+	char *req = request_make("/jobs/submit", argv[1], &len), get[512];
+	char(*ids)[160] = calloc((size_t)n, sizeof(*ids));
+	static char buf[1 << 20];
+	double start = now_us();
+
+	if (!ids)
+		die("calloc");
+	for (int i = 0; i < n; i++) {
+		ask(port, &fd, req, len, buf, sizeof(buf));
+		id_of(buf, ids[i], sizeof(ids[i]));
+	}
+	/* The last one first: the others are final by then, or nearly. */
+	for (int i = n - 1; i >= 0; i--) {
+		int glen = snprintf(get, sizeof(get),
+				    "GET /jobs/status?id=%s&wait=60 HTTP/1.1\r\n"
+				    "Host: localhost\r\n\r\n",
+				    ids[i]);
+
+		do
+			ask(port, &fd, get, (size_t)glen, buf, sizeof(buf));
+		while (!is_final(buf));
+		if (!strstr(buf, "\"status\":\"success\"")) {
+			fprintf(stderr, "bench: %.400s\n", buf);
+			return 1;
+		}
+	}
+	printf("per second %.1f\n", n / ((now_us() - start) / 1e6));
+	free(ids);
+	free(req);
+	return 0;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -352,6 +417,7 @@ main(int argc, char **argv)
 		{ "fdatasync", 2, bench_fdatasync }, { "submit", 3, bench_submit },
 		{ "load", 5, bench_load },	     { "spawn", 1, bench_spawn },
 		{ "first", 1, bench_first },	     { "job", 2, bench_job },
+		{ "jobs", 3, bench_jobs },
 	};
 
 	for (size_t i = 0; argc > 1 && i < sizeof(modes) / sizeof(modes[0]); i++)

@@ -304,6 +304,20 @@ def test_why_a_job_failed(shared):
     assert log == "[build]\n" + "".join(f"{i}\n" for i in range(1, 101))
 
 
+@pytest.mark.parametrize("prints, says", [("true", "It printed nothing."),
+                                          ("echo x", "It last printed:")])
+def test_why_tells_what_it_knows_of_the_output(shared, prints, says):
+    quiet = shared.client.submit(job(shared.repo, f"{prints}; exit 1"))
+    noisy = shared.client.submit(job(
+        shared.repo, f"{prints}; exit 1",
+        {"name": "report", "run": "head -c 3000000 /dev/zero", "when": "always"}))
+    for id in (quiet, noisy):
+        shared.client.wait(id)
+    assert says in shared.cli("why", quiet).stdout
+    out = shared.cli("why", noisy).stdout
+    assert "exit code 1" in out and "printed" not in out, "it is not known any more"
+
+
 def test_why_a_job_was_run_again(slipwayd, repo):
     daemon = slipwayd(options={"queue.backoff": "0s"})
     id = daemon.client.submit(job(repo,

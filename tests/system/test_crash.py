@@ -200,7 +200,7 @@ def test_another_boot_id_is_enough_to_be_lost(slipwayd, repo):
     id = api.submit(job(repo, f"echo begun; {wait_for()}", retry={"on": []}))
     api.wait_output(id, "begun")
     daemon.kill9()
-    survivors = [p for p, c in daemon.processes().items() if "bwrap" in c]
+    survivors = [p for p, c in daemon.processes().items() if "slipway-init" in c]
     assert survivors
     daemon.env["SLIPWAY_TEST_BOOT_ID"] = "boot-two"
     daemon.start()

@@ -180,6 +180,20 @@ def test_at_the_limit_it_is_accepted(shared, change, step):
     accept(shared.client, text(change, step))
 
 
+def test_what_is_accepted_at_the_limits_runs(api, repo):
+    """Also through what comes after the parser: the store, the plan, execve."""
+    env = {f"V{i:03}": str(i) for i in range(511)}
+    steps = [{"name": f"{i:0128}", "run": f"echo {i}"} for i in range(198)]
+    long = "true" + " " * (65536 - 4 - len("; echo end")) + "; echo end"
+    steps += [{"name": "long", "run": long},
+              {"name": "env", "run": 'echo "${#BIG} $V510 $SLIPWAY_JOB_ID"',
+               "env": {"Z" * 128: ""}}]
+    id = "i" * 128
+    status = api.run(job(repo, *steps, id=id, env={**env, "BIG": "x" * 32768}))
+    assert [s["output"] for s in status["steps"]] == \
+        [f"{i}\n" for i in range(198)] + ["end\n", f"32768 510 {id}\n"]
+
+
 def with_raw(key, value):
     """The job with a member that no JSON writer would write."""
     return text()[:-1] + b', "' + key + b'": ' + value + b"}"
