@@ -9,11 +9,12 @@
  * up in logs. Numeric hosts are brought into their usual form first, so that 0x7f.1 or
  * 2130706433 are 127.0.0.1 to every rule.
  *
- * Policy: local paths only under git.local_roots. Hosts: with git.allow_hosts only those
- * that match an entry (a glob, with ":port" optionally), else any public one. Loopback,
- * private, link-local and other special addresses are refused, as are localhost,
- * *.local, *.internal and the like, unless an entry names that host exactly or carries
- * a port. What a name resolves to is checked by the worker.
+ * Policy: local paths only under git.local_roots. Hosts: with git.allow_hosts only
+ * those that match an entry (a glob, with ":port" optionally), else any public one.
+ * Loopback, private, link-local and other special addresses are refused, as are
+ * localhost, *.local, *.internal and the like, unless an entry names that host exactly
+ * or carries a port; to such hosts only are tokens sent over plain http. What a name
+ * resolves to is checked by the worker.
  */
 #pragma once
 

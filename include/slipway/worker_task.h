@@ -79,7 +79,8 @@ void worker_frame_write(struct wire_w *w, enum worker_msg type, const void *data
 			size_t len);
 /* 1: a frame, *used bytes of data consumed; 0: more bytes are needed; -1: not a frame,
  * give up. */
-int worker_frame_next(const void *data, size_t len, struct worker_frame *f, size_t *used);
+int worker_frame_next(const void *data, size_t len, struct worker_frame *f,
+		      size_t *used);
 
 /* Payload of WORKER_ERROR. An error that does not decode becomes ERR_PROTOCOL. */
 void worker_error_encode(const struct err *e, struct wire_w *w);

@@ -199,7 +199,7 @@ parse_path(const char *s, struct giturl *u, struct err *e)
 	if (u->path[0] == '-')
 		return err_set(e, ERR_INVALID, "the repository's path begins with -");
 	u->relative = u->path[0] != '/';
-	/* host:path must stay distinguishable from scheme://host and helper::address. */
+	/* host:path must stay apart from scheme://host and helper::address. */
 	if (u->relative && (u->path[0] == ':' || strstr(u->path, "://")))
 		return err_set(e, ERR_INVALID, "not the URL of a repository");
 	return 0;

@@ -159,9 +159,11 @@ check_local(const struct giturl *u, const struct giturl_policy *p, struct err *e
 	for (size_t i = 0; i < p->nroots; i++)
 		if (fs_is_inside(p->roots[i], u->path))
 			return 0;
-	return err_set(e, ERR_DENIED, p->nroots ? "%s: local repositories must be under "
-		       "one of git.local_roots" : "%s: local repositories are not "
-		       "enabled (git.local_roots)", u->path);
+	if (p->nroots)
+		return err_set(e, ERR_DENIED, "%s: local repositories must be under one "
+			       "of git.local_roots", u->path);
+	return err_set(e, ERR_DENIED, "%s: local repositories are not enabled "
+		       "(git.local_roots)", u->path);
 }
 
 int
@@ -173,7 +175,8 @@ giturl_check(const struct giturl *u, const struct giturl_policy *p, struct err *
 		return check_local(u, p, e);
 	m = match_hosts(u, p);
 	if (p->nhosts && m == MATCH_NONE)
-		return err_set(e, ERR_DENIED, "%s: not one of git.allow_hosts", u->host);
+		return err_set(e, ERR_DENIED, "%s: not one of git.allow_hosts",
+			       u->host);
 	if (m != MATCH_EXACT && is_private_host(u->host))
 		return err_set(e, ERR_DENIED, "%s: a private address; git.allow_hosts "
 			       "would have to name it", u->host);

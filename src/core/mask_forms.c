@@ -115,15 +115,25 @@ is_unreserved(uint8_t c)
 	       (c >= '0' && c <= '9') || (c && strchr("-_.~", c));
 }
 
+/* Bytes that some encoders write in another way: paths keep their slashes, forms make
+ * a space a plus. The first one is nobody's: all by the standard. */
+static const struct url_habit {
+	char raw, written;
+} url_habits[] = { { 0, 0 }, { '/', '/' }, { ' ', '+' } };
+
 static bool
 forms_add_url(struct mask_forms *f, const uint8_t *secret, size_t len,
-	      const char *digits)
+	      const char *digits, const struct url_habit *habit)
 {
 	struct mask_form *form = forms_push(f, len * 3);
 
 	if (!form)
 		return false;
 	for (size_t i = 0; i < len; i++) {
+		if (habit->raw && secret[i] == habit->raw) {
+			form->data[form->len++] = (uint8_t)habit->written;
+			continue;
+		}
 		if (is_unreserved(secret[i])) {
 			form->data[form->len++] = secret[i];
 			continue;
@@ -131,6 +141,21 @@ forms_add_url(struct mask_forms *f, const uint8_t *secret, size_t len,
 		form->data[form->len++] = '%';
 		form->data[form->len++] = (uint8_t)digits[secret[i] >> 4];
 		form->data[form->len++] = (uint8_t)digits[secret[i] & 15];
+	}
+	return true;
+}
+
+static bool
+forms_add_urls(struct mask_forms *f, const uint8_t *secret, size_t len)
+{
+	for (size_t i = 0; i < sizeof(url_habits) / sizeof(*url_habits); i++) {
+		const struct url_habit *habit = &url_habits[i];
+
+		if (habit->raw && !memchr(secret, habit->raw, len))
+			continue;
+		if (!forms_add_url(f, secret, len, hex_lower, habit) ||
+		    !forms_add_url(f, secret, len, hex_upper, habit))
+			return false;
 	}
 	return true;
 }
@@ -159,8 +184,7 @@ mask_forms_add(struct mask_forms *f, const uint8_t *secret, size_t len)
 		if (!forms_add_base64(f, secret, len, lead, base64_std) ||
 		    !forms_add_base64(f, secret, len, lead, base64_url))
 			return false;
-	return forms_add_url(f, secret, len, hex_lower) &&
-	       forms_add_url(f, secret, len, hex_upper) &&
+	return forms_add_urls(f, secret, len) &&
 	       forms_add_hex(f, secret, len, hex_lower) &&
 	       forms_add_hex(f, secret, len, hex_upper);
 }

@@ -220,8 +220,8 @@ handle_note(struct run *r, const struct worker_frame *f)
 	if (r->notes++ >= NOTES_MAX)
 		return;
 	worker_note_clean(f->data, f->len, line, sizeof(line));
-	checkout_post(r->k, f->type == WORKER_WARNING ? CHECKOUT_WARNING : CHECKOUT_NOTE,
-		      line, NULL);
+	checkout_post(r->k, f->type == WORKER_WARNING ? CHECKOUT_WARNING
+						      : CHECKOUT_NOTE, line, NULL);
 }
 
 static void
@@ -256,8 +256,8 @@ handle_frames(struct run *r, struct err *e)
 	while (!r->finished &&
 	       (rc = worker_frame_next(strbuf_str(&r->in), r->in.len, &f, &used))) {
 		if (rc < 0)
-			return err_set(e, ERR_PROTOCOL, "the git helper sent bytes that "
-				       "do not decode");
+			return err_set(e, ERR_PROTOCOL, "the git helper sent bytes "
+				       "that do not decode");
 		handlers[f.type](r, &f);
 		strbuf_consume(&r->in, used);
 	}
@@ -309,8 +309,8 @@ watch(struct run *r, struct err *e)
 			return -1;
 	}
 	if (rc == 0 && !r->finished)
-		return err_set(e, ERR_INTERNAL, "the git helper died (out of memory, or "
-			       "killed)");
+		return err_set(e, ERR_INTERNAL, "the git helper died (out of memory, "
+			       "or killed)");
 	return rc < 0 ? -1 : 0;
 }
 
@@ -332,11 +332,11 @@ static int
 run_task(struct run *r, struct err *e)
 {
 	struct worker_fetch t = { 0 };
-	int rc = build_task(r->k, &t, e) || spawn(r, e) || send_task(r->task, &t, e) ? -1
-										     : 0;
+	bool failed = build_task(r->k, &t, e) || spawn(r, e) ||
+		      send_task(r->task, &t, e);
 
 	worker_fetch_free(&t);
-	return rc || watch(r, e) ? -1 : 0;
+	return failed || watch(r, e) ? -1 : 0;
 }
 
 void

@@ -7,6 +7,10 @@
  * user ids signal every thread it believes to be in the process, and those are the
  * daemon's.
  */
+#ifdef __SANITIZE_THREAD__
+#define clone __clone /* the sanitizer's own takes it for a fork, and forgets locks */
+#endif
+
 #include "slipway/launch.h"
 
 #include <errno.h>

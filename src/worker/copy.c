@@ -54,7 +54,8 @@ walk_tree(struct walk *w, const git_oid *id, unsigned depth, struct err *e)
 	if (rc < 0)
 		return lg_error(e, rc, "tree");
 	if (depth > DEPTH_MAX)
-		return err_set(e, ERR_TOO_LARGE, "the tree is deeper than %d", DEPTH_MAX);
+		return err_set(e, ERR_TOO_LARGE, "the tree is deeper than %d",
+			       DEPTH_MAX);
 	if (oidset_add(&w->set, id, GIT_OBJECT_TREE, e))
 		return -1;
 	for (size_t i = 0, n = git_tree_entrycount(tree); i < n; i++) {
@@ -87,8 +88,8 @@ walk_commit(struct walk *w, const git_oid *id, struct err *e)
 }
 
 static int
-pack_object(struct walk *w, git_odb *odb, struct packfile *p, const struct oidset_item *o,
-	    struct err *e)
+pack_object(struct walk *w, git_odb *odb, struct packfile *p,
+	    const struct oidset_item *o, struct err *e)
 {
 	cleanup_git(odb_object) git_odb_object *raw = NULL;
 	int rc = git_odb_read(&raw, odb, &o->id);
@@ -96,8 +97,8 @@ pack_object(struct walk *w, git_odb *odb, struct packfile *p, const struct oidse
 	if (rc < 0)
 		return lg_error(e, rc, "object");
 	if (git_odb_object_type(raw) != o->type)
-		return err_set(e, ERR_CORRUPT, "an object of another type than its tree "
-			       "says");
+		return err_set(e, ERR_CORRUPT, "an object of another type than its "
+			       "tree says");
 	if (o->type == GIT_OBJECT_BLOB &&
 	    count_bytes(w->s, git_odb_object_size(raw), o->uses, e))
 		return -1;
@@ -182,7 +183,8 @@ copy_bytes(int from, int to, const char *path, struct err *e)
 static int
 copy_file(int from_dir, int to_dir, const char *name, struct err *e)
 {
-	cleanup_close int from = openat(from_dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	cleanup_close int from = openat(from_dir, name, O_RDONLY | O_CLOEXEC |
+					O_NOFOLLOW);
 	cleanup_close int to = openat(to_dir, name, O_WRONLY | O_CREAT | O_EXCL |
 				      O_CLOEXEC, 0444);
 

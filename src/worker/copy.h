@@ -1,6 +1,7 @@
 /*
  * copy: brings objects from a mirror or a local repository into a checkout's own
- * repository. Copied, never linked or borrowed: a job could write through to the source.
+ * repository. Copied, never linked or borrowed: a job could write through to the
+ * source.
  *
  * Also the place where a tree is measured: the limits hold before anything is written
  * into the workspace, and small packs that unfold into huge trees are caught here.

@@ -143,7 +143,7 @@ fetch_mirrored_once(struct fetch *f, struct mirror *m, struct err *e)
 	bool by_id = f->s->task->depth == 1 && pick_is_full_id(f->commit);
 	struct pick pick;
 
-	/* Again after waiting for the second lock: somebody else may have fetched it. */
+	/* Again after waiting for the second lock: somebody may have fetched it. */
 	for (int exclusive = 0; exclusive < 2 && !repo; exclusive++)
 		if ((by_id || exclusive) &&
 		    (mirror_lock(m, exclusive, e) ||

@@ -139,5 +139,6 @@ lg_error(struct err *e, int rc, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(context, sizeof(context), fmt, ap);
 	va_end(ap);
-	return err_set(e, classify(rc, g ? g->klass : 0, text), "%s: %s", context, text);
+	return err_set(e, classify(rc, g ? g->klass : 0, text), "%s: %s", context,
+		       text);
 }

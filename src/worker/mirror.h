@@ -28,8 +28,8 @@ void mirror_close(struct mirror *m);
 int mirror_lock(struct mirror *m, bool exclusive, struct err *e);
 bool mirror_exists(const struct mirror *m);
 /* Under the exclusive lock: make it if missing, clean up after a fetch that was cut
- * off, and mark that one begins. *fresh: it is empty, also because it had become slow to
- * read and was made anew. */
+ * off, and mark that one begins. *fresh: it is empty, also because it had become slow
+ * to read and was made anew. */
 int mirror_begin(struct mirror *m, bool *fresh, struct err *e);
 void mirror_end(struct mirror *m);
 /* Under the exclusive lock. */

@@ -37,12 +37,14 @@ check_name(const char *name, const char *what, struct err *e)
 	cleanup_free char *ref = xasprintf(HEADS "%s", name);
 
 	if (*name == '-' || !is_ref_name(ref))
-		return err_set(e, ERR_INVALID, "not a name of a %s: %.200s", what, name);
+		return err_set(e, ERR_INVALID, "not a name of a %s: %.200s", what,
+			       name);
 	return 0;
 }
 
 static bool
-find(struct pick *p, const struct pick_source *src, const char *prefix, const char *name)
+find(struct pick *p, const struct pick_source *src, const char *prefix,
+     const char *name)
 {
 	snprintf(p->ref, sizeof(p->ref), "%s%s", prefix, name);
 	if (src->find(src->arg, p->ref, &p->id))

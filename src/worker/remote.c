@@ -48,8 +48,9 @@ check_addresses(const struct session *s, const struct giturl *u, struct err *e)
 			       gai_strerror(rc));
 	for (struct addrinfo *a = list; a && !rc; a = a->ai_next)
 		if (!giturl_address_is_public(a->ai_addr))
-			rc = err_set(e, ERR_DENIED, "%s: resolves to a private address; "
-				     "git.allow_hosts would have to name it", u->host);
+			rc = err_set(e, ERR_DENIED, "%s: resolves to a private "
+				     "address; git.allow_hosts would have to name "
+				     "it", u->host);
 	freeaddrinfo(list);
 	return rc;
 }
@@ -78,8 +79,8 @@ on_transfer_progress(const git_indexer_progress *p, void *arg)
 	const struct worker_fetch *t = r->s->task;
 
 	if (p->received_bytes > t->max_bytes)
-		return err_set(&r->auth.err, ERR_TOO_LARGE, "%s: the pack is larger than "
-			       "limits.fetch_bytes", r->url);
+		return err_set(&r->auth.err, ERR_TOO_LARGE, "%s: the pack is larger "
+			       "than limits.fetch_bytes", r->url);
 	if (p->total_objects > t->max_objects)
 		return err_set(&r->auth.err, ERR_TOO_LARGE, "%s: %u objects are more "
 			       "than limits.fetch_objects", r->url, p->total_objects);
@@ -288,7 +289,8 @@ run_steps(struct remote *r, const struct pick *p, struct err *e)
 	for (size_t i = 0; i < r->nsteps; i++) {
 		bool last = i + 1 == r->nsteps;
 
-		if (i >= r->needed && p->kind == PICK_ID && has_commit(r->mirror, &p->id))
+		if (i >= r->needed && p->kind == PICK_ID &&
+		    has_commit(r->mirror, &p->id))
 			return 0;
 		/* Servers refuse single commits in many ways; they all mean that it
 		 * is not there. The caller sees. */

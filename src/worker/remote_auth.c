@@ -60,8 +60,8 @@ answer_ssh(struct remote_auth *a, git_credential **out, unsigned allowed)
 		return err_set(&a->err, ERR_DENIED, "%s: no ssh key is configured for "
 			       "it (git.credentials)", a->u->host);
 	if (a->asked++)
-		return err_set(&a->err, ERR_DENIED, "%s: the server does not accept the "
-			       "ssh key for user %s", a->u->host, user);
+		return err_set(&a->err, ERR_DENIED, "%s: the server does not accept "
+			       "the ssh key for user %s", a->u->host, user);
 	if (!(allowed & (GIT_CREDENTIAL_SSH_KEY | GIT_CREDENTIAL_SSH_MEMORY)))
 		return err_set(&a->err, ERR_DENIED, "%s: the server does not offer to "
 			       "authenticate by key", a->u->host);
@@ -79,11 +79,11 @@ answer_http(struct remote_auth *a, git_credential **out, unsigned allowed)
 			       "or needs a token (git.credentials)", host);
 	if (a->u->scheme == GITURL_HTTP &&
 	    !giturl_may_be_private(a->u, &a->s->policy))
-		return err_set(&a->err, ERR_DENIED, "%s: a token is not sent over plain "
-			       "http", host);
+		return err_set(&a->err, ERR_DENIED, "%s: a token is not sent over "
+			       "plain http", host);
 	if (a->asked++)
-		return err_set(&a->err, ERR_DENIED, "%s: the server does not accept the "
-			       "token for this repository", host);
+		return err_set(&a->err, ERR_DENIED, "%s: the server does not accept "
+			       "the token for this repository", host);
 	if (!(allowed & GIT_CREDENTIAL_USERPASS_PLAINTEXT))
 		return err_set(&a->err, ERR_DENIED, "%s: the server does not offer to "
 			       "authenticate by token", host);

@@ -36,7 +36,8 @@ check_real_path(const struct session *s, const char *path, const char *shown,
 	if (!real)
 		return err_sys(e, "%s", shown);
 	if (!is_in_roots(s, real))
-		return err_set(e, ERR_DENIED, "%s: leads out of git.local_roots", shown);
+		return err_set(e, ERR_DENIED, "%s: leads out of git.local_roots",
+			       shown);
 	return 0;
 }
 
@@ -49,14 +50,14 @@ open_path(const char *path, git_repository **repo)
 					 NULL);
 
 	if (rc == GIT_ENOTFOUND)
-		rc = git_repository_open_ext(repo, dotgit, GIT_REPOSITORY_OPEN_NO_SEARCH,
-					     NULL);
+		rc = git_repository_open_ext(repo, dotgit,
+					     GIT_REPOSITORY_OPEN_NO_SEARCH, NULL);
 	return rc;
 }
 
 int
-source_open_local(const struct session *s, const struct giturl *u, git_repository **repo,
-		  struct err *e)
+source_open_local(const struct session *s, const struct giturl *u,
+		  git_repository **repo, struct err *e)
 {
 	int rc = open_path(u->path, repo);
 
@@ -83,8 +84,8 @@ source_find_nothing(void *arg, const char *ref, git_oid *id)
 }
 
 int
-source_pick(git_repository *repo, const char *commit, const char *branch, struct pick *p,
-	    struct err *e)
+source_pick(git_repository *repo, const char *commit, const char *branch,
+	    struct pick *p, struct err *e)
 {
 	cleanup_git(reference) git_reference *head = NULL;
 	struct pick_source src = { .find = on_find_reference, .arg = repo, .head = "" };
@@ -131,7 +132,8 @@ source_find_commit(git_repository *repo, const struct pick *p, const char *name,
 	if (rc == GIT_ENOTFOUND) {
 		/* An advertised id that is missing after the fetch is damage. */
 		if (p->kind == PICK_REF)
-			return err_set(e, ERR_CORRUPT, "%s: %s is missing", where, shown);
+			return err_set(e, ERR_CORRUPT, "%s: %s is missing", where,
+				       shown);
 		return err_set(e, ERR_NOT_FOUND, "no commit, branch or tag %s in %s",
 			       shown, where);
 	}

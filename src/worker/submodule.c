@@ -91,8 +91,8 @@ read_urls(const char *path, git_index *index, struct submodules *m, struct err *
 		return lg_error(e, rc, ".gitmodules");
 	for (size_t i = 0; i < m->n; i++)
 		if (!m->v[i].url || strpbrk(m->v[i].name, "\n\r"))
-			return err_set(e, ERR_NOT_FOUND, ".gitmodules has no URL for the "
-				       "submodule %s", m->v[i].path);
+			return err_set(e, ERR_NOT_FOUND, ".gitmodules has no URL for "
+				       "the submodule %s", m->v[i].path);
 	return 0;
 }
 

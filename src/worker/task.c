@@ -50,8 +50,9 @@ read_task(struct worker_fetch *t, struct err *e)
 	if (len > WORKER_TASK_MAX)
 		return err_set(e, ERR_PROTOCOL, "a task of %u bytes", len);
 	body = xmalloc(len + 1);
-	rc = read_exactly(IN, body, len, e) || worker_fetch_decode(body, len, t, e) ? -1
-										     : 0;
+	rc = read_exactly(IN, body, len, e);
+	if (!rc)
+		rc = worker_fetch_decode(body, len, t, e);
 	explicit_bzero(body, len);
 	free(body);
 	return rc;

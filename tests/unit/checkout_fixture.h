@@ -39,12 +39,13 @@ static struct checkouts *c;
 static struct conf conf;
 static char *hosts[4], *roots[2];
 static struct conf_credential credentials[2];
+static struct strbuf all_notes; /* of the checkouts since the last get() */
 
 struct result {
 	bool done;
 	struct err err;
 	char sha[41];
-	struct strbuf notes;
+	struct strbuf *notes;
 	struct checkout *k;
 	const char *cancel_at; /* cancel when a note has this text */
 	unsigned left;	       /* how many more are expected */
@@ -145,6 +146,7 @@ teardown(void)
 		pool_free(pool);
 	if (l)
 		loop_free(l);
+	strbuf_free(&all_notes);
 	if (dir[0])
 		fs_remove_tree(dir, NULL, NULL, NULL, NULL);
 }
@@ -155,7 +157,7 @@ on_note(void *arg, const char *text, bool is_error)
 	struct result *r = arg;
 
 	cr_assert_not(strchr(text, '\n'));
-	strbuf_addf(&r->notes, "%s%s\n", is_error ? "! " : "", text);
+	strbuf_addf(r->notes, "%s%s\n", is_error ? "! " : "", text);
 	if (r->cancel_at && strstr(text, r->cancel_at))
 		checkout_cancel(r->k);
 }
@@ -190,6 +192,7 @@ start(struct result *r, struct checkout_req q, const char *to)
 	cleanup_free char *dest = xasprintf("%s/%s", dir, to);
 
 	q.dest = dest;
+	r->notes = &all_notes;
 	q.on_note = on_note;
 	q.on_done = on_done;
 	q.arg = r;
@@ -202,6 +205,7 @@ get(struct checkout_req q, const char *to)
 {
 	struct result r = { 0 };
 
+	strbuf_reset(&all_notes);
 	start(&r, q, to);
 	loop_run(l);
 	cr_assert(r.done);
@@ -220,7 +224,8 @@ src(void)
 static void __attribute__((unused))
 must_work(const struct result *r)
 {
-	cr_assert_eq(r->err.code, ERR_NONE, "%s\n%s", r->err.msg, strbuf_str(&r->notes));
+	cr_assert_eq(r->err.code, ERR_NONE, "%s\n%s", r->err.msg,
+		     strbuf_str(r->notes));
 }
 
 static void __attribute__((unused))

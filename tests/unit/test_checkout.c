@@ -16,9 +16,9 @@ Test(checkout, branch_is_checked_out_and_git_agrees)
 	cr_expect_str_eq(output("git -C w rev-list --count HEAD"), "1");
 	cr_expect_str_eq(output("cat w/.git/shallow"), r.sha);
 	cr_expect_str_eq(output("git -C w remote get-url origin"), src());
-	cr_expect(strstr(strbuf_str(&r.notes), "Cloning "));
-	cr_expect(strstr(strbuf_str(&r.notes), "main -> "));
-	cr_expect(strstr(strbuf_str(&r.notes), "HEAD is now at"));
+	cr_expect(strstr(strbuf_str(r.notes), "Cloning "));
+	cr_expect(strstr(strbuf_str(r.notes), "main -> "));
+	cr_expect(strstr(strbuf_str(r.notes), "HEAD is now at"));
 }
 
 Test(checkout, names_mean_branch_then_tag_then_commit)
@@ -39,7 +39,8 @@ Test(checkout, names_mean_branch_then_tag_then_commit)
 				      to);
 
 		must_work(&r);
-		cr_expect_str_eq(r.sha, output("git -C src rev-parse %s", cases[i].rev));
+		cr_expect_str_eq(r.sha, output("git -C src rev-parse %s",
+					       cases[i].rev));
 		must_be_sound(to);
 		cr_expect_str_eq(output("git -C %s branch --show-current", to),
 				 cases[i].head);
@@ -209,7 +210,7 @@ Test(checkout, submodules_with_relative_urls)
 	must_be_sound("w");
 	must("test -f w/lib/sub/s");
 	cr_expect_str_eq(output("git -C w submodule status | cut -c1"), " ");
-	cr_expect(strstr(strbuf_str(&r.notes), "Submodule path 'lib/sub'"));
+	cr_expect(strstr(strbuf_str(r.notes), "Submodule path 'lib/sub'"));
 }
 
 Test(checkout, submodules_obey_the_policy)
@@ -244,8 +245,8 @@ Test(checkout, lfs_pointers_are_told)
 	commit("src", "lfs");
 	r = get(request(src(), "main", NULL), "w");
 	must_work(&r);
-	cr_expect(strstr(strbuf_str(&r.notes), "! LFS file not fetched: 1.bin\n"));
-	cr_expect(strstr(strbuf_str(&r.notes), "! LFS files not fetched: 2 more\n"));
+	cr_expect(strstr(strbuf_str(r.notes), "! LFS file not fetched: 1.bin\n"));
+	cr_expect(strstr(strbuf_str(r.notes), "! LFS files not fetched: 2 more\n"));
 	must_be_sound("w");
 }
 

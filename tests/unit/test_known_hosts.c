@@ -88,8 +88,8 @@ Test(known_hosts, revoked_keys_never_match)
 {
 	cr_expect_eq(check("h ssh-ed25519 " ED "\n@revoked h ssh-ed25519 " ED "\n", "h",
 			   22), KNOWN_HOST_REVOKED);
-	cr_expect_eq(check("@revoked h ssh-ed25519 " ED2 "\nh ssh-ed25519 " ED "\n", "h",
-			   22), KNOWN_HOST_MATCH);
+	cr_expect_eq(check("@revoked h ssh-ed25519 " ED2 "\nh ssh-ed25519 " ED "\n",
+			   "h", 22), KNOWN_HOST_MATCH);
 	cr_expect_eq(check("@cert-authority h ssh-ed25519 " ED "\n", "h", 22),
 		     KNOWN_HOST_UNKNOWN);
 }
@@ -101,7 +101,8 @@ Test(known_hosts, damaged_lines_are_no_match)
 		"h ssh-ed25519 !!!!\n", "h ssh-ed25519 AAA\n", "|1|\n",
 		"|1| ssh-ed25519 " ED "\n", "|1|AAAA| ssh-ed25519 " ED "\n",
 		"|2|FX5aN3vJSsPCQHSpXCleK4wLH+g=|z5t46pK2kU9vGDYLfUG4oA4HT2w= "
-		"ssh-ed25519 " ED "\n", "@revoked\n", "@revoked h\n", ",,, x y\n", "!\n",
+		"ssh-ed25519 " ED "\n", "@revoked\n", "@revoked h\n", ",,, x y\n",
+		"!\n",
 	};
 
 	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
@@ -122,6 +123,7 @@ Test(known_hosts, every_prefix_is_safe)
 		known_hosts_check(copy, n, "h", 22, key, sizeof(key));
 	}
 	for (size_t n = 0; n < sizeof(key); n++)
-		cr_assert_lt(known_hosts_check(HASHED, strlen(HASHED), "git.example.com",
-					       22, key, n), KNOWN_HOST_MATCH);
+		cr_assert_lt(known_hosts_check(HASHED, strlen(HASHED),
+					       "git.example.com", 22, key, n),
+			     KNOWN_HOST_MATCH);
 }

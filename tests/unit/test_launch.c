@@ -127,8 +127,8 @@ Test(launch, limits_session_directory_and_oom_score)
 	cr_assert_str_eq(run_script(&o, "ulimit -Sn; ulimit -Hn; pwd;"
 				    "cat /proc/self/oom_score_adj;"
 				    "grep NoNewPrivs /proc/self/status;"
-				    "test $(cut -d' ' -f6 /proc/$$/stat) = $$ && echo sid",
-				    NULL),
+				    "test $(cut -d' ' -f6 /proc/$$/stat) = $$ &&"
+				    "echo sid", NULL),
 			 "33\n44\n/tmp\n345\nNoNewPrivs:\t1\nsid\n");
 }
 

@@ -234,8 +234,10 @@ resolved(const char *base_url, const char *text)
 
 Test(url_policy, submodule_urls_may_be_relative)
 {
-	cr_expect_str_eq(resolved("https://h/org/x.git", "../y.git"), "https://h/org/y.git");
-	cr_expect_str_eq(resolved("https://h/org/x.git", "./sub"), "https://h/org/x.git/sub");
+	cr_expect_str_eq(resolved("https://h/org/x.git", "../y.git"),
+			 "https://h/org/y.git");
+	cr_expect_str_eq(resolved("https://h/org/x.git", "./sub"),
+			 "https://h/org/x.git/sub");
 	cr_expect_str_eq(resolved("https://h/org/x", "../../z/y"), "https://h/z/y");
 	cr_expect_str_eq(resolved("git@h:org/x", "../y"), "git@h:org/y");
 	cr_expect_str_eq(resolved("git@h:x", "../y"), "git@h:y");

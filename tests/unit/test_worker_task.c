@@ -194,10 +194,10 @@ Test(worker_task, result_is_forty_lower_case_digits)
 	cr_assert(worker_result_decode(good, 40, sha));
 	cr_assert_str_eq(sha, good);
 	cr_assert_not(worker_result_decode(good, 39, sha));
-	cr_assert_not(worker_result_decode("0123456789ABCDEF0123456789abcdef01234567", 40,
-					   sha));
-	cr_assert_not(worker_result_decode("0123456789abcdef0123456789abcdef0123456/", 40,
-					   sha));
+	cr_assert_not(worker_result_decode(
+		"0123456789ABCDEF0123456789abcdef01234567", 40, sha));
+	cr_assert_not(worker_result_decode(
+		"0123456789abcdef0123456789abcdef0123456/", 40, sha));
 }
 
 Test(worker_task, notes_become_one_printable_line)
