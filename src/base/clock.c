@@ -58,3 +58,15 @@ clock_boot_id(void)
 	pthread_once(&boot_once, clock_read_boot_id);
 	return boot_id;
 }
+
+void
+clock_format_iso(int64_t ms, char out[CLOCK_ISO_SIZE])
+{
+	time_t s = (time_t)(ms / 1000);
+	struct tm tm;
+	size_t n;
+
+	gmtime_r(&s, &tm);
+	n = strftime(out, CLOCK_ISO_SIZE, "%Y-%m-%dT%H:%M:%S", &tm);
+	snprintf(out + n, CLOCK_ISO_SIZE - n, ".%03dZ", (int)(ms % 1000));
+}

@@ -39,7 +39,7 @@ const struct cli_verb cli_verbs[] = {
 	{ "list", "", "SRBN", verb_list, "list jobs, newest first",
 	  "  slipway list --status failure --limit 20\n"
 	  "  slipway list --repo https://git.example.org/app.git --branch main\n" },
-	{ "logs", "ID", "ftTA", verb_logs, "print a job's log",
+	{ "logs", "ID", "ftTAZ", verb_logs, "print a job's log",
 	  "Each step's output comes after a line [name]; lines that begin with * are\n"
 	  "the daemon's. With --follow it goes on until the job has ended (over\n"
 	  "restarts of the daemon, too), and the exit code tells how.\n"
@@ -114,6 +114,7 @@ static const struct option long_options[] = {
 	{ "step", required_argument, NULL, 't' },
 	{ "tail", required_argument, NULL, 'T' },
 	{ "attempt", required_argument, NULL, 'A' },
+	{ "timestamps", no_argument, NULL, 'Z' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -134,6 +135,7 @@ static const struct {
 	  "      --step STEP        of this step only (its name, or index from 0)" },
 	{ 'T', "      --tail N           about the last N lines only" },
 	{ 'A', "      --attempt N        of that attempt (default: the present one)" },
+	{ 'Z', "      --timestamps       with the time of each line (not with --follow)" },
 };
 
 struct options {
@@ -150,6 +152,7 @@ option_flag(struct cli *cli, int c)
 	bool *flag = c == 'w'	? &cli->wait
 		     : c == 'f' ? &cli->follow
 		     : c == 'W' ? &cli->watch
+		     : c == 'Z' ? &cli->times
 				: NULL;
 
 	if (flag)

@@ -40,7 +40,7 @@ struct cli {
 	bool out_colour, err_colour;
 	/* Of the verb. */
 	const char *verb, *arg; /* arg: its FILE or ID, or NULL */
-	bool wait, follow, watch;
+	bool wait, follow, watch, times;
 	const char *status, *repo, *branch, *step;
 	const char *limit, *tail, *attempt;
 };

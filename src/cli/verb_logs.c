@@ -1,5 +1,7 @@
 #include "cli.h"
 
+#include <stdio.h>
+
 #include "slipway/fs.h"
 #include "slipway/mem.h"
 #include "term.h"
@@ -37,11 +39,17 @@ verb_logs(struct cli *cli)
 	};
 	struct err e = { 0 };
 
+	if (cli->times && (cli->follow || cli->json)) {
+		fprintf(stderr, "slipway: --timestamps goes with neither --follow nor --json\n");
+		return CLI_USAGE;
+	}
 	if (cli->follow || cli->json)
 		return follow_job(cli, cli->arg);
 	cli_path(&path, "/jobs/logs", cli->arg);
 	cli_query(&path, "format", "text");
 	cli_query(&path, "follow", "0");
+	if (cli->times)
+		cli_query(&path, "timestamps", "1");
 	if (cli->step)
 		cli_query(&path, "step", cli->step);
 	if (cli->tail)

@@ -30,7 +30,12 @@ parse_form(struct http_req r, struct stream_opts *o)
 	}
 	o->form = text ? &render_text : &render_sse;
 	o->follow = !text;
-	return web_query_bool(r, "follow", &o->follow);
+	if (!text && http_req_query(r, "timestamps")) {
+		web_reply_field(r, "timestamps", "timestamps go with format=text");
+		return false;
+	}
+	return web_query_bool(r, "follow", &o->follow) &&
+	       web_query_bool(r, "timestamps", &o->times);
 }
 
 /* A step's index, or its name. */
@@ -109,7 +114,8 @@ void
 api_logs(struct http_req r, void *arg)
 {
 	static const char *const allowed[] = { "id",	 "step",   "offset",  "tail",
-					       "follow", "format", "attempt", NULL };
+					       "follow", "format", "attempt", "timestamps",
+					       NULL };
 	struct stream_opts o = { 0 };
 	struct web *w = arg;
 	struct jobspec *spec;

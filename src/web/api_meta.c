@@ -30,15 +30,10 @@ api_root(struct http_req r, void *arg)
 static void
 add_now(struct json_object *o)
 {
-	int64_t ms = clock_wall_ms();
-	time_t s = (time_t)(ms / 1000);
-	char text[40], whole[60];
-	struct tm tm;
+	char text[CLOCK_ISO_SIZE];
 
-	gmtime_r(&s, &tm);
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-	snprintf(whole, sizeof(whole), "%s.%03dZ", text, (int)(ms % 1000));
-	json_object_object_add(o, "timestamp", json_object_new_string(whole));
+	clock_format_iso(clock_wall_ms(), text);
+	json_object_object_add(o, "timestamp", json_object_new_string(text));
 }
 
 void

@@ -2,10 +2,13 @@
 
 #include <string.h>
 
+#include "slipway/clock.h"
+
 /*
  * The log for people: a line "[name]" before each step's output, and again where output
  * of an earlier step's left-over processes comes in between; then its bytes as printed.
- * Notes are lines that begin with "* ".
+ * Notes are lines that begin with "* ". With times, lines of output and notes begin with
+ * the time at which the first of their bytes was written to the log.
  */
 
 static void
@@ -38,6 +41,34 @@ text_step_start(struct render *r, const struct frame *f, const uint8_t *p,
 }
 
 static void
+text_time(const struct render *r, int64_t ms, struct strbuf *out)
+{
+	char time[CLOCK_ISO_SIZE];
+
+	if (!r->times)
+		return;
+	clock_format_iso(ms, time);
+	strbuf_addf(out, "%s ", time);
+}
+
+static void
+text_timed(const struct render *r, const struct frame *f, const uint8_t *p, size_t len,
+	   struct strbuf *out)
+{
+	const uint8_t *end = p + len, *nl;
+	bool begins = !r->in_line;
+
+	for (; p < end; p = nl) {
+		nl = memchr(p, '\n', (size_t)(end - p));
+		nl = nl ? nl + 1 : end;
+		if (begins)
+			text_time(r, (int64_t)f->time_ms, out);
+		strbuf_add(out, p, (size_t)(nl - p));
+		begins = true;
+	}
+}
+
+static void
 text_output(struct render *r, const struct frame *f, const uint8_t *p,
 	    struct strbuf *out)
 {
@@ -47,14 +78,16 @@ text_output(struct render *r, const struct frame *f, const uint8_t *p,
 	if (len == 0 || !render_skip(r, &p, &len))
 		return;
 	text_section(r, f->step, name, strlen(name), out);
-	strbuf_add(out, p, len);
+	if (r->times)
+		text_timed(r, f, p, len, out);
+	else
+		strbuf_add(out, p, len);
 	r->in_line = p[len - 1] != '\n';
 }
 
 static void
 text_note_line(struct render *r, const void *text, size_t len, struct strbuf *out)
 {
-	text_line_begin(r, out);
 	strbuf_adds(out, "* ");
 	strbuf_add(out, text, len);
 	strbuf_addc(out, '\n');
@@ -64,8 +97,11 @@ static void
 text_note_frame(struct render *r, const struct frame *f, const uint8_t *p,
 		struct strbuf *out)
 {
-	if (r->skip == 0)
-		text_note_line(r, p, f->len, out);
+	if (r->skip > 0)
+		return;
+	text_line_begin(r, out);
+	text_time(r, (int64_t)f->time_ms, out);
+	text_note_line(r, p, f->len, out);
 }
 
 static void (*const by_type[FRAME_TYPES])(struct render *, const struct frame *,
@@ -93,6 +129,8 @@ text_frames(struct render *r, const uint8_t *data, size_t len, uint64_t offset,
 static void
 text_note(struct render *r, const char *text, bool error, struct strbuf *out)
 {
+	text_line_begin(r, out);
+	text_time(r, clock_wall_ms(), out);
 	text_note_line(r, text, strlen(text), out);
 }
 

@@ -25,6 +25,7 @@ struct render {
 	int64_t *started; /* nsteps; ms, 0 = not seen */
 	uint64_t skip;	  /* lines of output still to be left out (tail=) */
 	bool skip_open;	  /* the last of them has not ended yet */
+	bool times;	  /* text: each line begins with its time */
 	int section;	  /* text: the step whose header was printed last, or -1 */
 	bool in_line;	  /* text: the last byte printed was not a newline */
 };

@@ -485,6 +485,7 @@ stream_begin(struct web *w, struct http_req r, const struct stream_opts *o)
 	s->pinned = o->pinned;
 	s->follow = o->follow;
 	s->offset = LOGREAD_START;
+	s->render.times = o->times;
 	stream_learn_steps(s, o);
 	s->reader = logread_new(w->d.loop, w->d.pool, w->conf->state_dir, s->id,
 				s->attempt);

@@ -14,6 +14,7 @@ struct stream_opts {
 	unsigned attempt; /* where to begin */
 	bool pinned;	  /* this attempt only: a retry is not followed */
 	bool follow;
+	bool times; /* text only */
 	uint64_t offset;	    /* LOGREAD_START: from the beginning */
 	uint64_t tail;		    /* lines; 0: all */
 	int step;		    /* or RENDER_ALL_STEPS */

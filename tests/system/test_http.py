@@ -845,3 +845,15 @@ def test_links_begin_with_the_public_url(named):
     assert link.startswith("https://ci.example.org/ci/jobs?")
     with pytest.raises(ApiError):
         api.status("nobody")
+
+
+def test_lines_of_text_can_have_their_times(shared, repo):
+    api = shared.client
+    id = api.run(job(repo, "echo one; printf 'two\\nthree'"))["id"]
+    lines = api.text(id, timestamps="1").splitlines()
+    stamped = [l for l in lines if not l.startswith("[")]
+    assert all(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", l) for l in stamped)
+    assert [l.split(" ", 1)[1] for l in stamped][-3:] == ["one", "two", "three"]
+    with pytest.raises(ApiError) as e:
+        list(api.events(id, timestamps="1"))
+    assert e.value.field == "timestamps"

@@ -88,3 +88,17 @@ Test(log_text, pieces_join_without_a_seam)
 			   &out);
 	cr_expect_str_eq(out.data, "[build]\nab\n");
 }
+
+Test(log_text, times_stand_at_the_begin_of_lines_only)
+{
+	cleanup_strbuf struct strbuf log = { 0 };
+	struct render_fixture x;
+	struct render *r = render_begin(&x);
+	const struct frame at = { .type = FRAME_STDOUT, .time_ms = 1500 };
+
+	r->times = true;
+	add_frame(&log, &at, "a\nb", 3);
+	add_frame(&log, &at, "c\n", 2);
+	expect(r, &log,
+	       "[build]\n1970-01-01T00:00:01.500Z a\n1970-01-01T00:00:01.500Z bc\n");
+}
