@@ -11,17 +11,22 @@
 #define SPACE_CHECK_MS 1000
 
 bool
-engine_has_space(struct engine *en)
+engine_measure_space(struct engine *en)
 {
 	uint64_t avail = 0, total = 0;
-	int64_t now = clock_mono_ms();
 
-	if (en->space_checked && now - en->space_checked < SPACE_CHECK_MS)
-		return en->space_ok;
-	en->space_checked = now;
+	en->space_checked = clock_mono_ms();
 	en->space_ok = fs_space(en->d.conf->state_dir, &avail, &total, NULL) != 0 ||
 		       avail >= (uint64_t)en->d.conf->limits_disk_reserve;
 	return en->space_ok;
+}
+
+bool
+engine_has_space(struct engine *en)
+{
+	if (en->space_checked && clock_mono_ms() - en->space_checked < SPACE_CHECK_MS)
+		return en->space_ok;
+	return engine_measure_space(en);
 }
 
 int
@@ -68,7 +73,7 @@ static int
 check_no_secrets(const struct jobspec *spec, struct err *e)
 {
 	static const char why[] = "no secrets here: secrets.dir is not configured";
-	char field[32];
+	char field[40];
 
 	if (spec->nsecrets > 0)
 		return err_field(e, ERR_INVALID, "secrets", "%s", why);

@@ -132,7 +132,9 @@ size_t runner_by_name(const struct engine *en, const char *name);
 
 /* admit.c */
 int engine_admit(struct engine *en, size_t bytes, struct err *e);
+/* As of a moment ago: asked for every submission. */
 bool engine_has_space(struct engine *en);
+bool engine_measure_space(struct engine *en);
 
 /* run.c */
 /* Start the queued job j (its record, committed) on runner index r. */

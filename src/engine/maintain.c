@@ -77,12 +77,13 @@ seal_spool(const char *dir, struct err *e)
 
 	if (lstat(spool, &st) != 0 || st.st_size < (off_t)SEAL_FROM)
 		return 0;
+	/* Two tasks of one job, after two of its attempts, may both be at this one. */
 	fd = fs_open_regular(spool, O_RDONLY, e);
 	if (fd < 0)
-		return -1;
+		return access(spool, F_OK) != 0 && errno == ENOENT ? 0 : -1;
 	if (seal_write(fd, (uint64_t)st.st_size, sealed, e))
 		return -1;
-	if (unlink(spool) != 0)
+	if (unlink(spool) != 0 && errno != ENOENT)
 		return err_sys(e, "%s", spool);
 	return 0;
 }

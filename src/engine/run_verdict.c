@@ -92,7 +92,7 @@ outcome_exited(struct run *run)
 		o.retriable = o.reason == REASON_INTERNAL;
 		if (run->exit.oom && o.state == JOB_FAILURE)
 			o.reason = REASON_OOM;
-		if (o.reason == REASON_INTERNAL && !engine_has_space(run->en))
+		if (o.reason == REASON_INTERNAL && !engine_measure_space(run->en))
 			o.reason = REASON_DISK_FULL;
 		explain_step(run);
 		if (o.reason == REASON_JOB_TIMEOUT)
