@@ -6,6 +6,7 @@
  *     local_sandbox.c  one sandbox's life
  *     local_launch.c   how it is started
  *     local_argv.c     bubblewrap's arguments (pure)
+ *     local_etc.c      what is in its /etc
  *     local_status.c   the evidence on disk
  *     local_bare.c     the little that can be done without bubblewrap
  *
@@ -21,6 +22,7 @@
 
 #include "cgroup.h"
 #include "local_argv.h"
+#include "local_etc.h"
 #include "local_status.h"
 #include "slipway/launch.h"
 #include "slipway/runner.h"
@@ -42,6 +44,7 @@ struct runner {
 	bool isolated_works;
 	char isolated_why[400];
 	struct local_host host;
+	struct local_etc etc;
 	bool has_user; /* jobs run as another user than the daemon */
 	uid_t uid;
 	gid_t gid;
@@ -54,7 +57,7 @@ struct runner {
 
 /* Fills everything of the second half. Blocks for some milliseconds. */
 int local_probe(struct runner *r, const struct conf_runner *conf,
-		const char *libexec_dir, struct err *e);
+		const struct runner_env *env, struct err *e);
 /* Does a new sandbox go without bubblewrap? */
 static inline bool
 local_is_bare(const struct runner *r)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "local_etc.h"
 #include "slipway/mem.h"
 
 #define INIT_INSIDE "/run/slipway-init"
@@ -15,19 +16,8 @@
 #define SPOOL_FD "5"
 
 /* Each of these is a link into /usr on merged systems, a directory on others. */
-static const char *const root_dirs[] = { "bin", "sbin", "lib", "lib32", "lib64",
-					 "libx32" };
-
-/* All of /etc that a build needs to find its libraries, users and certificates. */
-static const char *const etc_names[] = {
-	"passwd",	   "group",	   "nsswitch.conf",
-	"hosts",	   "host.conf",	   "gai.conf",
-	"protocols",	   "services",	   "ssl",
-	"ca-certificates", "alternatives", "ca-certificates.conf",
-	"ld.so.cache",	   "ld.so.conf",   "ld.so.conf.d",
-	"localtime",	   "timezone",	   "mime.types",
-	"pki",		   "crypto-policies",
-};
+static const char *const root_dirs[] = { "bin",	  "sbin",  "lib",
+					 "lib32", "lib64", "libx32" };
 
 static char *
 path_in(const char *root, const char *path)
@@ -36,11 +26,12 @@ path_in(const char *root, const char *path)
 }
 
 static bool
-exists(const char *root, const char *path, struct stat *st)
+is_dir(const char *root, const char *path)
 {
 	cleanup_free char *full = path_in(root, path);
+	struct stat st;
 
-	return !lstat(full, st);
+	return !stat(full, &st) && S_ISDIR(st.st_mode);
 }
 
 static void
@@ -74,22 +65,23 @@ host_add_root_dir(struct local_host *h, const char *root, const char *name)
 void
 local_host_read(struct local_host *h, const char *root)
 {
+	cleanup_free char *resolv = path_in(root, "/etc/resolv.conf");
 	struct stat st;
 
 	*h = (struct local_host){ 0 };
 	host_add(h, "--ro-bind", xstrdup("/usr"), xstrdup("/usr"));
 	for (size_t i = 0; i < ARRAY_LEN(root_dirs); i++)
 		host_add_root_dir(h, root, root_dirs[i]);
-	if (exists(root, "/opt", &st) && S_ISDIR(st.st_mode))
+	if (is_dir(root, "/opt"))
 		host_add(h, "--ro-bind-try", xstrdup("/opt"), xstrdup("/opt"));
-	for (size_t i = 0; i < ARRAY_LEN(etc_names); i++) {
-		cleanup_free char *path = xasprintf("/etc/%s", etc_names[i]);
+	for (size_t i = 0; i < LOCAL_ETC_DIRS; i++) {
+		cleanup_free char *path = xasprintf("/etc/%s", local_etc_dirs[i]);
 
 		/* -try all the same: what is there now may go away later. */
-		if (exists(root, path, &st))
+		if (is_dir(root, path))
 			host_add(h, "--ro-bind-try", xstrdup(path), xstrdup(path));
 	}
-	h->has_resolv = exists(root, "/etc/resolv.conf", &st);
+	h->has_resolv = !lstat(resolv, &st);
 }
 
 void
@@ -145,6 +137,13 @@ add_namespaces(struct local_argv *out, const struct local_args *a)
 	    "LANG", "C.UTF-8");
 }
 
+/* Before all that is mounted in it: it has the mount points. */
+static void
+add_etc(struct local_argv *out, const struct local_args *a)
+{
+	ADD(out, "--ro-bind", a->etc, "/etc");
+}
+
 static void
 add_resolv(struct local_argv *out, const struct local_args *a)
 {
@@ -195,6 +194,7 @@ local_argv_build(struct local_argv *out, const struct local_args *a)
 	out->n = 0;
 	add_programs(out, a);
 	add_namespaces(out, a);
+	add_etc(out, a);
 	add_resolv(out, a);
 	add_tree(out, a);
 	if (a->seccomp)
@@ -210,6 +210,7 @@ local_argv_build_probe(struct local_argv *out, const struct local_args *a)
 	out->n = 0;
 	add_programs(out, a);
 	add_namespaces(out, a);
+	add_etc(out, a);
 	add_tree(out, a);
 	ADD(out, "--", "/bin/true");
 }

@@ -22,8 +22,8 @@
 #define LOCAL_FD_SECCOMP 6
 #define LOCAL_FD_RESOLV 7
 
-#define LOCAL_ARGV_MAX 240
-#define LOCAL_MOUNTS_MAX 48
+#define LOCAL_ARGV_MAX 160
+#define LOCAL_MOUNTS_MAX 16
 
 #define LOCAL_WORKSPACE "/workspace"
 #define LOCAL_SECRETS_DIR "/run/slipway"
@@ -48,6 +48,7 @@ struct local_args {
 	const char *bwrap;
 	const char *init;  /* slipway-init, outside */
 	const char *slirp; /* needed for NETWORK_ISOLATED */
+	const char *etc;   /* see local_etc.h */
 	const char *workspace;
 	enum spec_network network; /* never NETWORK_DEFAULT */
 	bool disable_userns;	   /* does this bubblewrap know the option? */

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "slipway/fs.h"
+#include "slipway/log.h"
 #include "slipway/mem.h"
 
 static const char *const bare_env[] = {
@@ -126,6 +127,7 @@ build_argv(struct local_argv *argv, struct runner *r, const struct sandbox_start
 		.bwrap = r->bwrap,
 		.init = r->init,
 		.slirp = r->slirp,
+		.etc = r->etc.path,
 		.workspace = s->workspace,
 		.network = network,
 		.disable_userns = r->disable_userns,
@@ -206,6 +208,9 @@ local_launch(struct runner *r, const struct sandbox_start *s, const char *leaf,
 
 	if (check(r, s, network, e))
 		return -1;
+	/* Should that fail, the last copies are still good enough. */
+	if (!local_is_bare(r) && local_etc_refresh(&r->etc, "/", e))
+		log_warn(LOG_EXEC, "runner=%s %s", r->name, e ? e->msg : "");
 	if (files_open(&f, r, s, leaf, e) ||
 	    start_process(r, s, &f, network, &out->process, e)) {
 		if (f.status >= 0)

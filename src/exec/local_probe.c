@@ -187,6 +187,7 @@ try_sandbox(struct runner *r, enum spec_network network, char *why, size_t size)
 		.bwrap = r->bwrap,
 		.init = r->init,
 		.slirp = r->slirp,
+		.etc = r->etc.path,
 		.network = network,
 		.disable_userns = r->disable_userns,
 	};
@@ -285,11 +286,11 @@ probe_cgroup(struct runner *r)
 
 int
 local_probe(struct runner *r, const struct conf_runner *conf,
-	    const char *libexec_dir, struct err *e)
+	    const struct runner_env *env, struct err *e)
 {
 	if (find_user(r, conf, e))
 		return -1;
-	cleanup_free char *init = xasprintf("%s/slipway-init", libexec_dir);
+	cleanup_free char *init = xasprintf("%s/slipway-init", env->libexec_dir);
 
 	r->init = realpath(init, NULL);
 	if (!r->init || !is_program(r->init))
@@ -304,6 +305,8 @@ local_probe(struct runner *r, const struct conf_runner *conf,
 	if (r->seccomp_fd < 0 || make_resolv(r, e))
 		return -1;
 	local_host_read(&r->host, "/");
+	if (local_etc_prepare(&r->etc, env->state_dir, "/", e))
+		return -1;
 	probe_cgroup(r);
 	probe_bwrap(r);
 	probe_isolated(r);

@@ -56,6 +56,7 @@ runner_free(struct runner *r)
 	free(r->slirp);
 	free(r->init);
 	local_host_free(&r->host);
+	local_etc_free(&r->etc);
 	if (r->seccomp_fd >= 0)
 		close(r->seccomp_fd);
 	if (r->resolv_fd >= 0)
@@ -106,7 +107,7 @@ on_open(const struct conf_runner *conf, const struct runner_env *env, struct err
 		r->nlabels++;
 	}
 	if (parse_network(conf->network, &r->network, e) ||
-	    local_probe(r, conf, env->libexec_dir, e)) {
+	    local_probe(r, conf, env, e)) {
 		err_wrap(e, "runner %s", conf->name);
 		local_runner_unref(r);
 		return NULL;

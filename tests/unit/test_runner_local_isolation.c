@@ -127,7 +127,7 @@ ISOLATION(network_none_has_nothing_but_a_loopback)
 {
 	cr_assert_str_eq(output_of("tail -n +3 /proc/net/dev | cut -d: -f1 | "
 				   "tr -d ' '; "
-				   "[ -e /etc/resolv.conf ] && echo resolv; echo end",
+				   "[ -s /etc/resolv.conf ] && echo resolv; echo end",
 				   NETWORK_NONE),
 			 "lo\nend\n");
 }
