@@ -167,6 +167,7 @@ state_up(struct daemon *d, struct err *e)
 
 	if (fs_mkdir_p(d->conf->state_dir, mode, e) || fs_mkdir_p(jobs, mode, e))
 		return err_wrap(e, "state_dir");
+	fs_wish_apart(jobs);
 	return 0;
 }
 

@@ -12,6 +12,10 @@
 
 /* mkdir -p with this mode for what is created; existing directories are fine. */
 int fs_mkdir_p(const char *path, mode_t mode, struct err *e);
+/* A wish to the file system: what is made in this directory are trees of their own, not
+ * neighbours. On ext4 each then starts where nothing was deleted lately, which makes
+ * new files many times cheaper. Others have no such trouble and do not listen. */
+void fs_wish_apart(const char *path);
 /* Append a whole file to out; ERR_TOO_LARGE over max bytes. O_NOFOLLOW. */
 int fs_read_file(const char *path, size_t max, struct strbuf *out, struct err *e);
 /* Write all bytes, restarting on EINTR and short writes. */
