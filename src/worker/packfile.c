@@ -16,6 +16,8 @@
 #define BUFFER (64 * 1024)
 #define HASH_LEN GIT_OID_RAWSZ
 #define LARGE_OFFSET 0x80000000u
+/* What is smaller is not worth zlib's tables, which have to be cleared for each. */
+#define DEFLATE_FROM 512
 
 struct object {
 	git_oid id;
@@ -36,7 +38,7 @@ struct packfile {
 	char *dir, *temp;
 	struct sink sink;
 	z_stream z;
-	bool z_ready;
+	bool z_ready, temp_exists;
 	struct object *objects;
 	uint32_t count, added;
 };
@@ -119,12 +121,14 @@ packfile_new(const char *dir, uint32_t count, struct err *e)
 	p->objects = calloc((size_t)count + 1, sizeof(*p->objects));
 	p->sink.buf = xmalloc(BUFFER);
 	p->sink.hash = EVP_MD_CTX_new();
-	p->z_ready = deflateInit(&p->z, Z_BEST_SPEED) == Z_OK;
-	if (!p->objects || !p->sink.hash || !p->z_ready) {
+	if (!p->objects || !p->sink.hash) {
 		err_set(e, ERR_TOO_LARGE, "%u objects need too much memory", count);
 		goto failed;
 	}
-	if (sink_open(&p->sink, p->temp, e) || sink_add(&p->sink, "PACK", 4, e) ||
+	if (sink_open(&p->sink, p->temp, e))
+		goto failed;
+	p->temp_exists = true;
+	if (sink_add(&p->sink, "PACK", 4, e) ||
 	    sink_add32(&p->sink, 2, e) || sink_add32(&p->sink, count, e))
 		goto failed;
 	return p;
@@ -140,7 +144,8 @@ packfile_free(struct packfile *p)
 		return;
 	if (p->sink.fd >= 0)
 		close(p->sink.fd);
-	unlink(p->temp);
+	if (p->temp_exists)
+		unlink(p->temp);
 	if (p->z_ready)
 		deflateEnd(&p->z);
 	EVP_MD_CTX_free(p->sink.hash);
@@ -170,6 +175,9 @@ static int
 add_bytes(struct packfile *p, struct object *o, const void *data, size_t len,
 	  struct err *e)
 {
+	/* Without bytes there may be no address, which crc32() takes for a new start. */
+	if (!len)
+		return 0;
 	o->crc = (uint32_t)crc32(o->crc, data, (uInt)len);
 	return sink_add(&p->sink, data, len, e);
 }
@@ -194,7 +202,11 @@ add_deflated(struct packfile *p, struct object *o, const void *data, size_t len,
 	uint8_t out[16 * 1024];
 	int rc = Z_OK;
 
-	deflateReset(&p->z);
+	if (p->z_ready)
+		deflateReset(&p->z);
+	else if (deflateInit(&p->z, Z_BEST_SPEED) != Z_OK)
+		return err_set(e, ERR_TOO_LARGE, "no memory to deflate");
+	p->z_ready = true;
 	p->z.avail_in = 0;
 	while (rc != Z_STREAM_END) {
 		if (!p->z.avail_in)
@@ -208,6 +220,23 @@ add_deflated(struct packfile *p, struct object *o, const void *data, size_t len,
 			return -1;
 	}
 	return 0;
+}
+
+/* A zlib stream of one stored block: header, length, its complement, data, checksum. */
+static int
+add_stored(struct packfile *p, struct object *o, const void *data, size_t len,
+	   struct err *e)
+{
+	uint32_t sum = (uint32_t)adler32(adler32(0, NULL, 0), data, (uInt)len);
+	uint8_t low = (uint8_t)len, high = (uint8_t)(len >> 8);
+	const uint8_t head[] = { 0x78, 0x01, 0x01, low, high, (uint8_t)~low,
+				 (uint8_t)~high };
+	const uint8_t tail[] = { (uint8_t)(sum >> 24), (uint8_t)(sum >> 16),
+				 (uint8_t)(sum >> 8), (uint8_t)sum };
+
+	if (add_bytes(p, o, head, sizeof(head), e) || add_bytes(p, o, data, len, e))
+		return -1;
+	return add_bytes(p, o, tail, sizeof(tail), e);
 }
 
 int
@@ -225,7 +254,8 @@ packfile_add(struct packfile *p, const git_oid *id, git_object_t type, const voi
 	p->added++;
 	if (add_bytes(p, o, header, encode_header(header, type, len), e))
 		return -1;
-	return add_deflated(p, o, data, len, e);
+	return len < DEFLATE_FROM ? add_stored(p, o, data, len, e)
+				  : add_deflated(p, o, data, len, e);
 }
 
 static int
@@ -315,5 +345,6 @@ packfile_finish(struct packfile *p, struct err *e)
 
 	if (rename(p->temp, pack))
 		return err_sys(e, "%s", pack);
+	p->temp_exists = false;
 	return write_index(p, idx, hash, e);
 }

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -30,6 +31,8 @@
 #define SOCKET 0
 #define TASK_FDS 2
 #define CHILD_NOFILE 1024
+#define HEAP_HOLE_MAX ((size_t)64 << 10)
+#define HEAP_FILL_MAX ((size_t)16 << 20)
 
 static void
 on_child_ended(int signo)
@@ -176,6 +179,29 @@ serve_request(void)
 	return rc == 0;
 }
 
+/*
+ * Libraries leave a heap full of holes after the reading of all certificates. Each child
+ * would fill them, and copy a page for nearly each. So they are filled here, and what
+ * children allocate lies close together at the heap's end.
+ */
+static void
+fill_heap(void)
+{
+	char *end = malloc(HEAP_HOLE_MAX);
+	size_t budget = HEAP_FILL_MAX;
+
+	for (size_t size = HEAP_HOLE_MAX; size >= 16; size -= size > 4096 ? 1024 : 16) {
+		char *p = malloc(size);
+
+		while (p && p < end && size < budget) {
+			budget -= size;
+			p = malloc(size); /* never freed */
+		}
+		free(p);
+	}
+	free(end);
+}
+
 /* What the first use of these costs is paid here, not by every child. */
 static void
 warm_up(void)
@@ -204,6 +230,7 @@ serve_main(void)
 		return 1;
 	}
 	warm_up();
+	fill_heap();
 	for (;;) {
 		int n = ppoll(&p, 1, NULL, &waiting);
 
