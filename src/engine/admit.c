@@ -36,9 +36,10 @@ engine_admit(struct engine *en, size_t bytes, struct err *e)
 
 	if (en->stopping)
 		return err_set(e, ERR_DRAINING, "the daemon is stopping");
-	if (en->sched.count >= (uint64_t)c->queue_max_depth)
+	/* Those whose insertion is under way count already. */
+	if (en->sched.count + en->nqueueing >= (uint64_t)c->queue_max_depth)
 		return err_set(e, ERR_QUEUE_FULL, "the queue is full: %u jobs (queue.max_depth)",
-			       en->sched.count);
+			       en->sched.count + en->nqueueing);
 	if (en->queued_bytes + bytes > (uint64_t)c->queue_max_bytes)
 		return err_set(e, ERR_QUEUE_FULL,
 			       "the queue is full: %llu bytes of jobs (queue.max_bytes)",

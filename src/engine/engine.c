@@ -29,6 +29,8 @@ entry_new(struct engine *en, const char *id, enum entry_state state)
 
 	ent->en = en;
 	ent->state = state;
+	if (state == ENTRY_QUEUEING)
+		en->nqueueing++;
 	SLIST_INIT(&ent->waiters);
 	SLIST_INIT(&ent->cancels);
 	memcpy(ent->id, id, len);
@@ -113,7 +115,6 @@ engine_enqueue(struct engine *en, struct entry *ent, const struct job *j)
 	ent->state = ENTRY_QUEUED;
 	sched_add(&en->sched, set, &ent->item, j->queued_at - j->priority * boost,
 		  j->seq, j->not_before);
-	en->queued_bytes += ent->spec_bytes;
 	engine_kick(en);
 }
 

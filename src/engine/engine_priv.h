@@ -79,7 +79,8 @@ struct engine {
 	struct run_list runs;
 	unsigned nruns;
 	uint64_t last_seq;
-	uint64_t queued_bytes;
+	unsigned nqueueing; /* entries in that state */
+	uint64_t queued_bytes; /* of the specs submitted since the start that wait */
 	bool kicked, stopping, closed;
 	struct loop_timer *due;
 	void (*idle_fn)(void *); /* engine_cancel_all: called when no run is left */

@@ -125,6 +125,7 @@ entry_start(struct engine *en, struct entry *ent, size_t runner)
 
 	sched_remove(&en->sched, &ent->item);
 	en->queued_bytes -= ent->spec_bytes;
+	ent->spec_bytes = 0;
 	if (db_job_get(en->d.db, ent->id, &j, &e) != 1) {
 		log_error(LOG_SCHED, "job=%s cannot be read, left alone: %s", ent->id,
 			  e.msg);

@@ -107,7 +107,6 @@ queue_rebuild(struct engine *en)
 		if (ent->state != ENTRY_QUEUED)
 			continue;
 		sched_remove(&en->sched, &ent->item);
-		en->queued_bytes -= ent->spec_bytes;
 		if (db_job_get(en->d.db, ent->id, &j, &e) == 1)
 			engine_enqueue(en, ent, &j);
 		else

@@ -89,7 +89,9 @@ entry_on_queued(void *arg, const struct err *err)
 
 	free(ent->pending_hash);
 	ent->pending_hash = NULL;
+	en->nqueueing--;
 	if (err) {
+		en->queued_bytes -= ent->spec_bytes;
 		entry_answer_waiters(ent, err);
 		entry_free(ent);
 		return;
@@ -119,6 +121,7 @@ submit_insert(struct engine *en, const struct jobspec *spec, const char *id,
 	jobspec_needs(spec, NETWORK_DEFAULT, j.needs, sizeof(j.needs));
 	ent->pending_hash = xstrdup(hash);
 	ent->spec_bytes = (uint32_t)json->len;
+	en->queued_bytes += ent->spec_bytes;
 	db_begin(en->d.db, DB_ADMISSION);
 	db_job_insert(en->d.db, &j, json->data, json->len);
 	db_end(en->d.db, entry_on_queued, ent);

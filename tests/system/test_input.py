@@ -410,6 +410,15 @@ def test_a_full_queue_refuses_and_a_drained_one_accepts(slipwayd, repo):
     api.run(job(repo, "true", id="later"))
 
 
+def test_a_full_queue_is_full_for_those_who_come_together_too(slipwayd, repo):
+    daemon, api = blocked(slipwayd, repo, **{"queue.max_depth": 5})
+    answers = at_once(30, lambda i: api.request(
+        "POST", "/jobs/submit", json=job(repo, "true", labels=["nobody"])).status_code)
+    assert sorted(answers) == [202] * 5 + [503] * 25
+    daemon.poke("first")
+    api.wait("first", "success")
+
+
 def test_a_queue_full_of_bytes_refuses(slipwayd, repo):
     daemon, api = blocked(slipwayd, repo, **{"queue.max_bytes": "1MiB"})
     big = job(repo, *["x" * 65000 + "; true"] * 10)
