@@ -76,7 +76,7 @@ int db_get(struct db *db, enum db_table t, const void *key, size_t klen,
 void db_read_end(struct db *db);
 /* Walk keys that begin with prefix, from `from` on (or from the end of the prefix when
  * from is NULL and reverse), forwards or backwards. fn returns false to stop. `from`
- * itself is skipped when skip_from. */
+ * itself is skipped when skip_from. The tables by job are walked whole only. */
 struct db_walk {
 	enum db_table table;
 	const void *prefix;

@@ -292,6 +292,7 @@ on_store_thread(void *arg)
 		pthread_mutex_unlock(&db->lock);
 		if (eventfd_write(db->settled_fd, 1) < 0)
 			log_fatal(LOG_STORE, "eventfd: %s", strerror(errno));
+		db_env_prepare(db->env);
 		pthread_mutex_lock(&db->lock);
 	}
 	pthread_mutex_unlock(&db->lock);

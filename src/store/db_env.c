@@ -1,8 +1,5 @@
-/*
- * All tables lie in one tree, told apart by the first byte of the key: a commit writes
- * each page between the root and a changed leaf once more, so with one tree per table
- * it would write half as many pages again.
- */
+#include "db_env.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -13,7 +10,8 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
-#include "db_env.h"
+#include "db_ahead.h"
+#include "db_key.h"
 #include "db_map.h"
 #include "slipway/fs.h"
 #include "slipway/id.h"
@@ -80,25 +78,12 @@ from_lmdb(const MDB_val *v)
 	return (struct db_val){.data = v->mv_data, .len = v->mv_size};
 }
 
-/* A key as it is in the tree. */
-struct tree_key {
-	size_t len;
-	uint8_t bytes[1 + DB_KEY_MAX];
-};
-
 static MDB_val
-tree_key(struct tree_key *k, enum db_table t, const void *key, size_t len)
+tree_key(struct db_key *k, enum db_table t, const void *key, size_t len)
 {
-	k->bytes[0] = (uint8_t)t;
-	if (len > 0)
-		memcpy(k->bytes + 1, key, len);
-	k->len = len + 1;
+	db_key_make(k, t, key, len);
 	return (MDB_val){.mv_size = k->len, .mv_data = k->bytes};
 }
-
-/*
- * Opening: directory, lock, environment, tree.
- */
 
 static int
 check_file_system(const char *dir, struct err *e)
@@ -163,7 +148,7 @@ open_lmdb(struct db_env *env, const struct db_opts *o, struct err *e)
 static int
 meta_get(struct db_env *env, MDB_txn *txn, const char *name, MDB_val *out)
 {
-	struct tree_key buf;
+	struct db_key buf;
 	MDB_val k = tree_key(&buf, DB_META, name, strlen(name));
 
 	return mdb_get(txn, env->tree, &k, out);
@@ -172,7 +157,7 @@ meta_get(struct db_env *env, MDB_txn *txn, const char *name, MDB_val *out)
 static int
 meta_put(struct db_env *env, MDB_txn *txn, const char *name, struct db_val val)
 {
-	struct tree_key buf;
+	struct db_key buf;
 	MDB_val k = tree_key(&buf, DB_META, name, strlen(name)), v = to_lmdb(&val);
 
 	return mdb_put(txn, env->tree, &k, &v, 0);
@@ -319,10 +304,6 @@ db_env_fill(const struct db_env *env)
 	return atomic_load_explicit(&env->fill, memory_order_relaxed);
 }
 
-/*
- * The writer.
- */
-
 void
 db_env_begin(struct db_env *env)
 {
@@ -334,7 +315,7 @@ void
 db_env_put(struct db_env *env, enum db_table t, const struct db_val *key,
 	   const struct db_val *val)
 {
-	struct tree_key buf;
+	struct db_key buf;
 	MDB_val k = tree_key(&buf, t, key->data, key->len), v = to_lmdb(val);
 
 	if (env->wrc == 0)
@@ -344,7 +325,7 @@ db_env_put(struct db_env *env, enum db_table t, const struct db_val *key,
 void
 db_env_del(struct db_env *env, enum db_table t, const struct db_val *key)
 {
-	struct tree_key buf;
+	struct db_key buf;
 	MDB_val k = tree_key(&buf, t, key->data, key->len);
 	int rc;
 
@@ -416,14 +397,22 @@ db_env_grow(struct db_env *env, struct err *e)
 }
 
 void
+db_env_prepare(struct db_env *env)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	MDB_envinfo info;
+	int fd;
+
+	if (mdb_env_info(env->env, &info) == 0 && mdb_env_get_fd(env->env, &fd) == 0)
+		db_ahead_keep(fd, env->dir, (info.me_last_pgno + 1) * page,
+			      info.me_mapsize);
+}
+
+void
 db_env_cool(struct db_env *env)
 {
 	db_map_cool(&env->map);
 }
-
-/*
- * The reader.
- */
 
 static int
 read_begin(struct db_env *env, struct err *e)
@@ -459,7 +448,7 @@ int
 db_env_get(struct db_env *env, enum db_table t, const struct db_val *key,
 	   struct db_val *out, struct err *e)
 {
-	struct tree_key buf;
+	struct db_key buf;
 	MDB_val k, v;
 	int rc;
 
@@ -479,31 +468,23 @@ db_env_get(struct db_env *env, enum db_table t, const struct db_val *key,
 
 /* A walk in terms of the tree: the prefix is never empty. */
 struct tree_walk {
-	struct tree_key prefix, start;
+	struct db_key prefix, start;
 	bool skip; /* the start itself */
 };
-
-/* Make the prefix into the least key above all that begin with it. */
-static void
-make_successor(struct tree_key *k)
-{
-	/* The first byte is a table's and far from carrying over. */
-	while (k->bytes[k->len - 1] == 0xff)
-		k->len--;
-	k->bytes[k->len - 1]++;
-}
 
 static void
 tree_walk_init(struct tree_walk *tw, const struct db_walk *w)
 {
 	tree_key(&tw->prefix, w->table, w->prefix, w->prefix_len);
+	if (db_key_is_by_job(w->table))
+		tw->prefix.len--;
 	tw->start = tw->prefix;
 	tw->skip = false;
 	if (w->from) {
 		tree_key(&tw->start, w->table, w->from, w->from_len);
 		tw->skip = w->skip_from;
 	} else if (w->reverse) {
-		make_successor(&tw->start);
+		db_key_make_successor(&tw->start);
 		tw->skip = true;
 	}
 }
@@ -550,6 +531,8 @@ db_env_walk(struct db_env *env, const struct db_walk *w,
 
 	if (w->prefix_len > DB_KEY_MAX || w->from_len > DB_KEY_MAX)
 		return err_set(e, ERR_INTERNAL, "database: key too long");
+	if (db_key_is_by_job(w->table) && (w->prefix_len || w->from))
+		return err_set(e, ERR_INTERNAL, "database: walk of a part of it");
 	if (read_begin(env, e) < 0)
 		return -1;
 	tree_walk_init(&tw, w);
@@ -558,10 +541,9 @@ db_env_walk(struct db_env *env, const struct db_walk *w,
 		return lmdb_err(e, rc, "walk");
 	rc = seek(c, &tw, w->reverse, &k, &v);
 	while (rc == 0 && is_inside(&tw, &k)) {
-		struct db_val key = {(const uint8_t *)k.mv_data + 1, k.mv_size - 1};
-		struct db_val val = from_lmdb(&v);
+		struct db_val val = from_lmdb(&v), row = from_lmdb(&k), key;
 
-		if (!fn(arg, &key, &val))
+		if (db_key_of_row(w->table, &row, &key) && !fn(arg, &key, &val))
 			break;
 		rc = mdb_cursor_get(c, &k, &v, w->reverse ? MDB_PREV : MDB_NEXT);
 	}

@@ -34,6 +34,8 @@ void db_env_del(struct db_env *env, enum db_table t, const struct db_val *key);
 enum db_outcome db_env_commit(struct db_env *env, struct err *e);
 /* A quarter more map; between transactions. */
 int db_env_grow(struct db_env *env, struct err *e);
+/* Make the next commits cheap; between transactions, when nobody waits. */
+void db_env_prepare(struct db_env *env);
 /* Nobody needed the database for a while: let go of the memory. */
 void db_env_cool(struct db_env *env);
 

@@ -215,7 +215,7 @@ Test(db, walks_like_a_sorted_list)
 			at++;
 		if (at == n)
 			all[n++] = m;
-		db_put(db, DB_SPEC, m.key, m.len, "", 0);
+		db_put(db, DB_BY_TIME, m.key, m.len, "", 0);
 	}
 	cr_assert_eq(end_and_wait(), ERR_NONE);
 	qsort(all, n, sizeof(all[0]), compare_model);
@@ -223,7 +223,7 @@ Test(db, walks_like_a_sorted_list)
 	for (int i = 0; i < 5000; i++) {
 		cleanup_strbuf struct strbuf got = {0}, want = {0};
 		struct model prefix = random_key(0), from = random_key(1);
-		struct db_walk w = {.table = DB_SPEC, .prefix = prefix.key,
+		struct db_walk w = {.table = DB_BY_TIME, .prefix = prefix.key,
 				    .prefix_len = prefix.len, .reverse = rand() % 2,
 				    .skip_from = rand() % 2};
 
