@@ -93,7 +93,7 @@ bare_plan_file(const struct runner *r, const struct sandbox_start *s, struct err
 
 static int
 files_open(struct files *f, struct runner *r, const struct sandbox_start *s,
-	   const char *leaf, struct err *e)
+	   enum spec_network network, const char *leaf, struct err *e)
 {
 	struct cgroup_limits limits = { s->memory, s->pids, s->cpus };
 	bool bare = local_is_bare(r);
@@ -106,7 +106,8 @@ files_open(struct files *f, struct runner *r, const struct sandbox_start *s,
 		return err_sys(e, "memory file");
 	if (!bare && (f->seccomp = local_reopen(r->seccomp_fd, e)) < 0)
 		return -1;
-	if (!bare && (f->resolv = local_reopen(r->resolv_fd, e)) < 0)
+	if (network == NETWORK_ISOLATED &&
+	    (f->resolv = local_reopen(r->resolv_fd, e)) < 0)
 		return -1;
 	if (r->cgroup.parent[0]) {
 		f->procs = cgroup_leaf_create(&r->cgroup, leaf, &limits, e);
@@ -158,7 +159,7 @@ start_process(struct runner *r, const struct sandbox_start *s, const struct file
 
 	if (f->seccomp >= 0)
 		fds[nfds++] = (struct launch_fd){ f->seccomp, LOCAL_FD_SECCOMP };
-	if (network == NETWORK_ISOLATED && f->resolv >= 0)
+	if (f->resolv >= 0)
 		fds[nfds++] = (struct launch_fd){ f->resolv, LOCAL_FD_RESOLV };
 	build_argv(&argv, r, s, network);
 	/* A session of its own: a terminal's ^C is for the daemon only. */
@@ -211,7 +212,7 @@ local_launch(struct runner *r, const struct sandbox_start *s, const char *leaf,
 	/* Should that fail, the last copies are still good enough. */
 	if (!local_is_bare(r) && local_etc_refresh(&r->etc, "/", e))
 		log_warn(LOG_EXEC, "runner=%s %s", r->name, e ? e->msg : "");
-	if (files_open(&f, r, s, leaf, e) ||
+	if (files_open(&f, r, s, network, leaf, e) ||
 	    start_process(r, s, &f, network, &out->process, e)) {
 		if (f.status >= 0)
 			local_status_remove(s->dir);

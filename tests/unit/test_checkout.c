@@ -21,6 +21,20 @@ Test(checkout, branch_is_checked_out_and_git_agrees)
 	cr_expect(strstr(strbuf_str(r.notes), "HEAD is now at"));
 }
 
+/* Small objects are stored, larger ones deflated; the limit lies at 512 bytes. */
+Test(checkout, objects_of_all_sizes_are_sound)
+{
+	must("cd src && for n in 0 1 511 512 513 65535 65536 200000; do "
+	     "head -c $n /dev/urandom >size$n; done && git add . && "
+	     "git commit -qm sizes");
+	struct result r = get(request(src(), "main", NULL), "w");
+
+	must_work(&r);
+	must_be_sound("w");
+	must("diff -r --no-dereference -x .git src w");
+	must("for f in w/.git/objects/pack/*.idx; do git verify-pack $f; done");
+}
+
 Test(checkout, names_mean_branch_then_tag_then_commit)
 {
 	static const struct {

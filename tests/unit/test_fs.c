@@ -1,12 +1,16 @@
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "slipway/fs.h"
@@ -240,6 +244,25 @@ Test(fs, remove_tree_can_be_stopped)
 	cr_assert_eq(fs_remove_tree(in_dir("t"), NULL, on_asked, &asked, &e), -1);
 	cr_assert_eq(e.code, ERR_CLOSED);
 	cr_assert(exists("t/a/b/c/d/e"));
+}
+
+Test(fs, a_wish_is_granted_by_ext4_and_harms_nowhere, .init = make_dir,
+     .fini = remove_dir)
+{
+	struct statfs sfs;
+	int flags = 0;
+
+	fs_wish_apart("/nonexistent");
+	fs_wish_apart("/proc");
+	fs_wish_apart(dir);
+	fs_wish_apart(dir);
+	cleanup_close int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	cr_assert_eq(fstatfs(fd, &sfs), 0);
+	if (sfs.f_type == EXT4_SUPER_MAGIC) {
+		cr_assert_eq(ioctl(fd, FS_IOC_GETFLAGS, &flags), 0);
+		cr_assert(flags & FS_TOPDIR_FL);
+	}
 }
 
 Test(fs, space_is_there)
