@@ -267,7 +267,8 @@ bench_load(char **argv)
 static int
 bench_spawn(char **argv)
 {
-	char *const sh[] = { "/bin/sh", "-c", "echo hi >/dev/null", NULL };
+	char path[] = "/bin/sh", option[] = "-c", script[] = "echo hi >/dev/null";
+	char *const sh[] = { path, option, script, NULL };
 	int n = atoi(argv[0]);
 	double start = now_us();
 	pid_t pid;
