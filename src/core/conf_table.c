@@ -92,7 +92,7 @@ const struct conf_key conf_keys[] = {
 	  HELP("directory (mode 0700) with one file per secret") },
 
 	{ "retention.jobs", DURATION(retention_jobs_ms), "7d",
-	  RANGE(SECONDS(60), DAYS(3650)), HELP("how long finished jobs are kept") },
+	  RANGE(0, DAYS(3650)), HELP("how long finished jobs are kept") },
 	{ "retention.keep", INT(retention_keep), "10", RANGE(0, 1000000),
 	  HELP("the last jobs of each branch that are kept whatever their age") },
 };

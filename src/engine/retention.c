@@ -19,6 +19,7 @@ struct retention {
 	struct engine *en;
 	struct loop_timer *timer;
 	uint64_t after; /* seq that the last slice ended with */
+	bool busy;	/* a slice is under way */
 	unsigned forgotten;
 };
 
@@ -129,6 +130,7 @@ on_slice_done(void *arg)
 				db_job_delete(r->en->d.db, &s->jobs[i]);
 		db_end(r->en->d.db, NULL, NULL);
 	}
+	r->busy = false;
 	r->forgotten += (unsigned)s->n;
 	if (s->young || s->seen <= ROWS) {
 		if (r->forgotten > 0)
@@ -151,6 +153,7 @@ on_timer(void *arg)
 	uint8_t from[8];
 	struct db_walk w = { .table = DB_BY_TIME, .from = from, .from_len = sizeof(from) };
 
+	r->busy = true;
 	s->r = r;
 	s->state_dir = xstrdup(r->en->d.conf->state_dir);
 	s->cutoff = clock_wall_ms() - r->en->d.conf->retention_jobs_ms;
@@ -173,6 +176,13 @@ retention_new(struct engine *en)
 	r->timer = loop_timer_new(en->d.loop, on_timer, r);
 	loop_timer_set(r->timer, FIRST_MS);
 	return r;
+}
+
+void
+retention_kick(struct retention *r)
+{
+	if (!r->busy)
+		loop_timer_set(r->timer, 0);
 }
 
 void

@@ -2,7 +2,8 @@
  * retention: forgets old jobs, records and logs, in small slices. Loop thread only.
  *
  * A final job goes when it is older than retention.jobs, unless it is among the last
- * retention.keep of its repository's branch. Runs at start and hourly.
+ * retention.keep of its repository's branch. Runs soon after the start, hourly, and when
+ * the configuration changed.
  */
 #pragma once
 
@@ -10,4 +11,6 @@ struct engine;
 struct retention;
 
 struct retention *retention_new(struct engine *en);
+/* Look again now. */
+void retention_kick(struct retention *r);
 void retention_free(struct retention *r);

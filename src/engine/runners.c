@@ -1,4 +1,5 @@
 #include "engine_priv.h"
+#include "retention.h"
 
 #include "slipway/db_job.h"
 #include "slipway/log.h"
@@ -133,5 +134,6 @@ engine_reload(struct engine *en, const struct conf *conf)
 			log_error(LOG_ENGINE, "%s", e.msg);
 	}
 	queue_rebuild(en);
+	retention_kick(en->retention);
 	engine_kick(en);
 }

@@ -326,3 +326,19 @@ def test_one_vanished_sandbox_is_lost_and_run_again(slipwayd, repo):
     assert status["attempt"] == 2
     assert status["attempts"][0]["reason"] == "runner_lost"
     assert json.dumps(status["attempts"][0]).count("runner_lost") == 1
+
+
+def test_old_jobs_are_forgotten_but_for_the_last_of_a_branch(slipwayd, repo):
+    daemon = slipwayd(config="retention:\n  jobs: 7d\n")
+    api = daemon.client
+    runs = [api.run(job(repo, "seq 1 5", branch=b))["id"] for b in ("main", "main", "dev")]
+    waiting = api.submit(job(repo, "true", labels=["nobody"]))
+    (daemon.dir / "slipway.yaml").write_text("retention:\n  jobs: 0\n  keep: 1\n")
+    daemon.signal(signal.SIGHUP)
+    deadline = time.monotonic() + PATIENCE
+    while "1 old jobs forgotten" not in daemon.log():
+        assert time.monotonic() < deadline, daemon.log()
+    assert {j["id"] for j in api.list()} == {runs[1], runs[2], waiting}
+    assert api.request("GET", f"/jobs/status?id={runs[0]}").status_code == 404
+    assert not (daemon.state / "jobs" / runs[0]).exists()
+    assert api.text(runs[1]).count("5") >= 1
