@@ -268,7 +268,7 @@ frame_is_structured(const struct frame *f)
 static void
 frame_deliver(struct spool *sp, const struct frame *f, const uint8_t *payload)
 {
-	if (f->type == FRAME_JOB_START && f->len >= 2)
+	if (payload && f->type == FRAME_JOB_START && f->len >= 2)
 		frame_seq_job_start(&sp->seq,
 				    (uint16_t)(payload[0] | payload[1] << 8));
 	if (f->type != FRAME_STDOUT && f->type != FRAME_STDERR)

@@ -4,7 +4,7 @@ import json
 import signal
 
 import pytest
-from harness import ApiError, job, wait_for
+from harness import TOP, ApiError, job, wait_for
 
 
 def test_a_job_runs_to_success_and_tells_all_about_it(api, repo):
@@ -333,3 +333,22 @@ def test_the_client_follows_a_job_and_ends_like_it(daemon, repo, workplace):
     assert [j["status"] for j in json.loads(listed.stdout)] == ["failure", "success"]
     daemon.stop()
     assert daemon.cli("health").returncode == 69
+
+
+@pytest.mark.parametrize("path", sorted((TOP / "contrib/examples").glob("*.json")),
+                         ids=lambda p: p.stem)
+def test_the_examples_are_valid(api, repo, path):
+    body = json.loads(path.read_text())
+    if body["repo"] == ".":
+        body["repo"] = str(repo)
+    assert api.validate(body)["valid"] is True
+
+
+def test_the_first_example_does_what_it_says(api, repo):
+    body = json.loads((TOP / "contrib/examples/hello.json").read_text())
+    status = api.run({**body, "repo": str(repo)})
+    assert [s["status"] for s in status["steps"]] == \
+        ["success", "success", "failure", "success", "success"]
+    assert status["warnings"] == 1
+    assert status["commit"] == repo.head
+    assert "found 1 files" in status["steps"][3]["output"]

@@ -62,7 +62,8 @@ run(const char *fmt, ...)
 	cr_assert_geq(vasprintf(&body, fmt, ap), 0);
 	va_end(ap);
 
-	cleanup_free char *cmd = xasprintf("cd '%s' && { %s ; } >>log 2>&1", dir, body);
+	cleanup_free char *cmd = xasprintf("cd '%s' && { %s ; } >>%s 2>&1", dir, body,
+					   *dir ? "log" : "/dev/null");
 
 	rc = system(cmd);
 	return WIFEXITED(rc) ? WEXITSTATUS(rc) : -1;
@@ -81,7 +82,8 @@ output(const char *fmt, ...)
 	cr_assert_geq(vasprintf(&body, fmt, ap), 0);
 	va_end(ap);
 
-	cleanup_free char *cmd = xasprintf("cd '%s' && { %s ; } 2>>log", dir, body);
+	cleanup_free char *cmd = xasprintf("cd '%s' && { %s ; } 2>>%s", dir, body,
+					   *dir ? "log" : "/dev/null");
 
 	f = popen(cmd, "r");
 	line[0] = '\0';
