@@ -356,7 +356,8 @@ class Slipwayd:
     def processes(self):
         """{pid: command line} of what names the state directory, by its arguments or
         by what it has mounted, save the daemon itself."""
-        needle = os.fsencode(self.state)
+        # mountinfo tells paths from the root of their file system on.
+        needle = os.fsencode("/".join(self.state.parts[-3:]))
         found = {}
         for entry in os.listdir("/proc"):
             if not entry.isdigit() or int(entry) == os.getpid():
