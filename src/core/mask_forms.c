@@ -126,7 +126,7 @@ is_unreserved(uint8_t c)
 /* Bytes that some encoders write in another way: paths keep their slashes, forms make
  * a space a plus. The first one is nobody's: all by the standard. */
 static const struct url_habit {
-	char raw, written;
+	uint8_t raw, written;
 } url_habits[] = { { 0, 0 }, { '/', '/' }, { ' ', '+' } };
 
 static bool

@@ -43,7 +43,8 @@ on_running(void *arg, const struct job *j)
 
 	rec->running = xreallocarray(rec->running, rec->nrunning + 1,
 				     sizeof(*rec->running));
-	STR_COPY(rec->running[rec->nrunning++].id, j->id);
+	STR_COPY(rec->running[rec->nrunning].id, j->id);
+	rec->nrunning++;
 	return true;
 }
 

@@ -20,8 +20,6 @@
 #define STATUS_FD 3
 #define EXIT_NOT_RUN 127
 
-extern char **environ;
-
 /* What the child tells on its status pipe when it does not get to the script. */
 struct step_fault {
 	int stage;

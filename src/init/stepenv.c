@@ -11,8 +11,6 @@
 
 #define MINIMAL_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-extern char **environ;
-
 static int
 stepenv_write(int fd, const char *data, size_t len)
 {

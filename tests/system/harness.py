@@ -214,6 +214,29 @@ class Client:
         return status
 
 
+def mount_keys(mountinfo):
+    """"DEVICE ROOT" of each mount: what is mounted, wherever that is in sight."""
+    for line in mountinfo.splitlines():
+        fields = line.split(b" ")
+        yield fields[2] + b" " + fields[3]
+
+
+def mount_key(path):
+    """The "DEVICE ROOT" that a bind mount of this directory shows."""
+    path = os.path.realpath(path)
+    best = (b"", b"", b"/")
+    with open("/proc/self/mountinfo", "rb") as f:
+        for line in f:
+            fields = line.split(b" ")
+            at = os.fsdecode(fields[4])
+            if (path == at or path.startswith(at.rstrip("/") + "/")) and \
+                    len(fields[4]) >= len(best[2]):
+                best = (fields[2], fields[3], fields[4])
+    device, root, at = best
+    rest = os.fsencode(os.path.relpath(path, os.fsdecode(at)))
+    return device + b" " + os.path.normpath(os.path.join(root, rest))
+
+
 class Slipwayd:
     """One state directory and the daemon on it."""
 
@@ -356,8 +379,8 @@ class Slipwayd:
     def processes(self):
         """{pid: command line} of what names the state directory, by its arguments or
         by what it has mounted, save the daemon itself."""
-        # mountinfo tells paths from the root of their file system on.
-        needle = os.fsencode("/".join(self.state.parts[-3:]))
+        needle = os.fsencode(self.state)
+        mounted = mount_key(self.state)
         found = {}
         for entry in os.listdir("/proc"):
             if not entry.isdigit() or int(entry) == os.getpid():
@@ -369,7 +392,7 @@ class Slipwayd:
                 mounts = Path("/proc", entry, "mountinfo").read_bytes()
             except OSError:
                 continue
-            if needle in command or needle in mounts:
+            if needle in command or any(m.startswith(mounted) for m in mount_keys(mounts)):
                 found[int(entry)] = command.replace(b"\0", b" ").decode(errors="replace")
         return found
 
