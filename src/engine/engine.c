@@ -123,6 +123,8 @@ void
 engine_run_ended(struct engine *en, struct entry *ent, const struct job *j)
 {
 	ent->run = NULL;
+	/* Who knows what it left of the disk. */
+	en->space_checked = 0;
 	if (j->state == JOB_QUEUED) {
 		engine_enqueue(en, ent, j);
 	} else {

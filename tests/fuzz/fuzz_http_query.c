@@ -65,7 +65,8 @@ static void
 fuzz_header(const char *raw, size_t len)
 {
 	cleanup_free char *value = xstrndup(raw, len);
-	char *names[] = { "localhost", "::1" };
+	char local[] = "localhost", local6[] = "::1";
+	char *names[] = { local, local6 };
 	const struct http_hosts hosts = { names, ARRAY_LEN(names) };
 	char name[HTTP_HOST_MAX];
 	uint64_t n;

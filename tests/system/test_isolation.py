@@ -296,7 +296,9 @@ def test_another_running_job_is_out_of_sight(slipwayd, repo):
         "kill -KILL -1 || :",
         {"name": "last", "run": "cd /workspace; ls -A"}))
     out = [s.get("output") for s in second["steps"]]
-    assert out[0].endswith("none\n") and out[1].endswith("none\n")
+    # Where cat's complaints stand among them is not certain.
+    assert "none" in out[0].splitlines() and "none" in out[1].splitlines()
+    assert "treasure" not in out[1]
     assert int(out[2]) < 10
     assert out[3] == "0\n"
     assert out[5] == "home\nrepo\n"
