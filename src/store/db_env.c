@@ -9,6 +9,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 
 #include "db_ahead.h"
 #include "db_key.h"
@@ -20,6 +21,8 @@
 #include "slipway/wire.h"
 
 #define INSTANCE_LEN 16
+#define LOCK_WAIT_MS 2000
+#define LOCK_PAUSE_MS 5
 /* LMDB reports a write that the file system cut short as EIO; with less than this free
  * that is taken for what it is. */
 #define DISK_FULL_BELOW (16u << 20)
@@ -107,11 +110,19 @@ static int
 take_lock(struct db_env *env, struct err *e)
 {
 	cleanup_free char *path = xasprintf("%s/lock", env->dir);
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000};
+	int rc;
 
 	env->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (env->lock_fd < 0)
 		return err_sys(e, "%s", path);
-	if (flock(env->lock_fd, LOCK_EX | LOCK_NB) == 0)
+	/* A child that a killed daemon was just starting has the lock until its exec. */
+	rc = flock(env->lock_fd, LOCK_EX | LOCK_NB);
+	for (int i = 0; rc < 0 && i < LOCK_WAIT_MS / LOCK_PAUSE_MS; i++) {
+		nanosleep(&pause, NULL);
+		rc = flock(env->lock_fd, LOCK_EX | LOCK_NB);
+	}
+	if (rc == 0)
 		return 0;
 	if (errno == EWOULDBLOCK)
 		return err_set(e, ERR_CONFLICT,

@@ -152,7 +152,7 @@ def test_a_disk_that_is_full_to_the_last_byte(on_disk, repo):
     api = daemon.client
     ids = [api.run(job(repo, f"echo {i}"))["id"] for i in range(3)]
     ballast = fill(daemon.state.parent / "ballast")
-    promised = [id for id in (accepted_or_failed(api, job(repo, "true"))
+    promised = [id for id in (accepted_or_failed(daemon, job(repo, "true"))
                               for _ in range(3)) if id]
     ballast.unlink()
     if not daemon.alive:
@@ -166,10 +166,12 @@ def test_a_disk_that_is_full_to_the_last_byte(on_disk, repo):
     api.wait(after, "success")
 
 
-def accepted_or_failed(api, body):
+def accepted_or_failed(daemon, body):
     try:
-        return accepted(api, body)
+        return accepted(daemon.client, body)
     except OSError:
+        # It gave up, and is on its way out.
+        daemon.process.wait(PATIENCE)
         return None
 
 
