@@ -21,7 +21,7 @@ const struct cli_verb cli_verbs[] = {
 	  "Prints the job's id. With --wait it waits for the end and prints the\n"
 	  "state; with --follow it shows the log while it is written. Either way the\n"
 	  "exit code tells how the job ended. Interrupting slipway leaves the job\n"
-	  "running.\n"
+	  "running. A repo of \".\", \"./...\" or \"../...\" is a directory of this machine.\n"
 	  "\n"
 	  "  slipway submit job.json\n"
 	  "  slipway submit --follow job.json\n"

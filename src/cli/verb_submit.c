@@ -12,6 +12,38 @@
 
 /* submit, validate, retry, cancel: verbs that send something. */
 
+/* A repository told relative to here, "." above all, means a directory of this machine:
+ * the server gets its whole path. What is no job at all is left for the server to judge. */
+static int
+job_localise(const struct cli *cli, struct strbuf *body)
+{
+	struct json_object *job = json_tokener_parse(body->data), *repo = NULL;
+	cleanup_free char *path = NULL;
+	const char *text;
+
+	if (job && json_object_is_type(job, json_type_object))
+		repo = json_object_object_get(job, "repo");
+	text = json_object_is_type(repo, json_type_string) ? json_object_get_string(repo)
+							   : "";
+	if (strcmp(text, ".") && strncmp(text, "./", 2) && strcmp(text, "..") &&
+	    strncmp(text, "../", 3)) {
+		json_object_put(job);
+		return 0;
+	}
+	path = realpath(text, NULL);
+	if (path) {
+		json_object_object_add(job, "repo", json_object_new_string(path));
+		strbuf_reset(body);
+		strbuf_adds(body, json_object_to_json_string_ext(
+					  job, JSON_C_TO_STRING_PLAIN |
+						       JSON_C_TO_STRING_NOSLASHESCAPE));
+	} else {
+		report(cli, 0, "repo: %s: %s", text, strerror(errno));
+	}
+	json_object_put(job);
+	return path ? 0 : CLI_INVALID;
+}
+
 /* FILE, or standard input for "-". 0, or the exit code. */
 static int
 job_read(const struct cli *cli, struct strbuf *out)
@@ -37,7 +69,7 @@ job_read(const struct cli *cli, struct strbuf *out)
 		return report(cli, CLI_INVALID, "%s: a job has at most %u KiB",
 			      cli->arg, JOBSPEC_BODY_MAX >> 10);
 	out->data[out->len] = '\0';
-	return 0;
+	return job_localise(cli, out);
 }
 
 static int

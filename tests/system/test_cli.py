@@ -521,3 +521,19 @@ def test_a_pipe_gets_the_bytes_as_they_are(shared):
     id = shared.client.submit(job(shared.repo, "printf '\\033[31mred\\033[0m\\n'"))
     shared.client.wait(id)
     assert "\x1b[31mred\x1b[0m\n" in shared.cli("logs", id).stdout
+
+
+def test_a_relative_repository_is_a_directory_of_this_machine(daemon, repo):
+    (repo.path / "job.json").write_text(json.dumps(job(".", "cat README", commit="HEAD")))
+    env = {"PATH": os.environ["PATH"], "SLIPWAY_URL": daemon.client.base}
+    run = subprocess.run([BUILD / "slipway", "submit", "--follow", "job.json"],
+                         cwd=repo.path, env=env, capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    assert "hello" in run.stdout
+    assert daemon.client.list()[0]["repo"] == str(repo)
+
+
+def test_a_relative_repository_that_is_not_there(daemon, workplace):
+    r = daemon.cli("submit", "-", input=json.dumps(job("./nowhere", "true")))
+    assert r.returncode == 65
+    assert "./nowhere" in r.stderr
