@@ -11,7 +11,6 @@ import select
 import shutil
 import signal
 from signal import SIGINT, SIGKILL, SIGTERM
-from signal import SIGINT, SIGKILL, SIGTERM
 import subprocess
 import tempfile
 import threading

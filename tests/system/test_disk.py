@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import pytest
-from harness import ApiError, job, wait_for
+from harness import PATIENCE, ApiError, job, wait_for
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to mount")
 
