@@ -13,9 +13,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "slipway/clock.h"
 #include "slipway/fs.h"
 #include "slipway/log.h"
 #include "slipway/mem.h"
+
+#define REFRESH_MS 1000
 
 static const char *const bare_env[] = {
 	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -200,11 +203,16 @@ check(const struct runner *r, const struct sandbox_start *s, enum spec_network n
 	return 0;
 }
 
+/* Under load sandboxes start more often than a host's files change. */
 static void
 refresh_tree(struct runner *r)
 {
 	struct err e = { 0 };
+	int64_t now = clock_mono_ms();
 
+	if (r->refreshed && now - r->refreshed < REFRESH_MS)
+		return;
+	r->refreshed = now;
 	local_host_refresh(&r->host);
 	/* Should that fail, the last copies are still good enough. */
 	if (local_etc_refresh(&r->etc, "/", &e))
