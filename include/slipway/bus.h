@@ -32,5 +32,3 @@ struct bus_sub *bus_subscribe(struct bus *b, const char *job,
 			      void (*fn)(void *arg, const struct bus_event *ev), void *arg);
 void bus_unsubscribe(struct bus_sub *s); /* NULL is fine */
 void bus_publish(struct bus *b, const struct bus_event *ev);
-/* Is anybody subscribed to this very job? */
-int bus_has_subscribers(const struct bus *b, const char *job);

@@ -72,7 +72,6 @@ struct job {
 	unsigned warnings;
 	char error[600];
 	char spec_hash[65]; /* sha-256 hex of the canonical spec */
-	bool sealed_all;    /* nothing left for the background */
 };
 
 struct step_record {

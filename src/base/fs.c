@@ -13,38 +13,45 @@
 
 #define FS_READ_CHUNK 65536
 
+/* The path that ends at end. A read-only or foreign parent answers so before EEXIST, so
+ * any failure may mean that the directory is there. */
+static int
+mkdir_up_to(char *path, char *end, mode_t mode, struct err *e)
+{
+	char *slash = end;
+	struct stat st;
+	int saved;
+
+	*end = '\0';
+	if (!mkdir(path, mode))
+		return 0;
+	saved = errno;
+	if (!stat(path, &st) && S_ISDIR(st.st_mode))
+		return 0;
+	while (slash > path && *slash != '/')
+		slash--;
+	if (saved == ENOENT && slash > path) {
+		if (mkdir_up_to(path, slash, mode, e))
+			return -1;
+		*slash = '/';
+		if (!mkdir(path, mode) || errno == EEXIST)
+			return 0;
+		saved = errno;
+	}
+	errno = saved == EEXIST ? ENOTDIR : saved;
+	return err_sys(e, "mkdir %s", path);
+}
+
+/* From the end on: mostly only the last one is missing. */
 int
 fs_mkdir_p(const char *path, mode_t mode, struct err *e)
 {
 	cleanup_free char *p = xstrdup(path);
-	struct stat st;
+	char *end = p + strlen(p);
 
-	for (char *s = p + 1; *p; s++) {
-		char c = *s;
-
-		if (c && c != '/')
-			continue;
-		*s = '\0';
-		if (mkdir(p, mode) && errno != EEXIST) {
-			/* A read-only or foreign parent answers so before EEXIST. */
-			int saved = errno;
-
-			if (stat(p, &st) || !S_ISDIR(st.st_mode)) {
-				errno = saved;
-				return err_sys(e, "mkdir %s", p);
-			}
-		}
-		if (!c)
-			break;
-		*s = c;
-	}
-	if (stat(path, &st))
-		return err_sys(e, "%s", path);
-	if (!S_ISDIR(st.st_mode)) {
-		errno = ENOTDIR;
-		return err_sys(e, "%s", path);
-	}
-	return 0;
+	while (end > p + 1 && end[-1] == '/')
+		end--;
+	return mkdir_up_to(p, end, mode, e);
 }
 
 void

@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-#define JOB_VERSION 1
+#define JOB_VERSION 2
+#define JOB_VERSION_FLAG 1 /* ends with a flag that meant nothing */
 #define ATTEMPT_VERSION 1
 /* The least a step record takes, so that a forged count cannot outrun its bytes. */
 #define STEP_BYTES 39
@@ -147,17 +148,18 @@ job_encode(const struct job *j, struct wire_w *w)
 	wire_w_u32(w, j->warnings);
 	wire_w_str(w, j->error);
 	wire_w_str(w, j->spec_hash);
-	wire_w_u8(w, j->sealed_all);
 }
 
 bool
 job_decode(struct job *j, const void *data, size_t len)
 {
 	struct wire_r r;
+	unsigned version;
 
 	*j = (struct job){ 0 };
 	wire_r_init(&r, data, len);
-	if (wire_r_u16(&r) != JOB_VERSION)
+	version = wire_r_u16(&r);
+	if (version != JOB_VERSION && version != JOB_VERSION_FLAG)
 		return false;
 	READ_STR(&r, j->id);
 	j->seq = wire_r_u64(&r);
@@ -180,7 +182,8 @@ job_decode(struct job *j, const void *data, size_t len)
 	j->warnings = wire_r_u32(&r);
 	READ_STR(&r, j->error);
 	READ_STR(&r, j->spec_hash);
-	j->sealed_all = read_bool(&r);
+	if (version == JOB_VERSION_FLAG)
+		read_bool(&r);
 	return wire_r_done(&r) && id_is_valid(j->id);
 }
 

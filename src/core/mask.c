@@ -17,16 +17,21 @@
 #define SHIFT_MAX 255u
 #define PAIRS 65536u
 
+struct mask_tables {
+	uint8_t shift[PAIRS];
+	uint8_t begins[PAIRS / 8]; /* pairs that begin a pattern */
+	uint8_t begins1[256 / 8];  /* bytes that begin a pattern */
+};
+
+/* Without patterns there is nothing but the first member: tables are large. */
 struct mask {
 	struct mask_forms forms;
+	struct mask_tables *tables;
 	size_t window;	   /* length of the shortest pattern, at most SHIFT_MAX */
 	size_t longest;
 	unsigned hash_bits;
 	uint32_t *buckets; /* 2^hash_bits + 1 starts into order[] */
 	uint32_t *order;   /* indexes of patterns, longest first in each bucket */
-	uint8_t shift[PAIRS];
-	uint8_t begins[PAIRS / 8]; /* pairs that begin a pattern */
-	uint8_t begins1[256 / 8];  /* bytes that begin a pattern */
 };
 
 struct mask_stream {
@@ -71,23 +76,29 @@ bit_set(uint8_t *bits, size_t i)
 	bits[i / 8] |= (uint8_t)(1u << (i % 8));
 }
 
-static void
-mask_fill_shift(struct mask *m)
+static bool
+mask_fill_tables(struct mask *m)
 {
-	memset(m->shift, (int)(m->window - 1), sizeof(m->shift));
+	struct mask_tables *t = calloc(1, sizeof(*t));
+
+	m->tables = t;
+	if (!t)
+		return false;
+	memset(t->shift, (int)(m->window - 1), sizeof(t->shift));
 	for (size_t i = 0; i < m->forms.n; i++) {
 		const uint8_t *p = m->forms.v[i].data;
 
-		bit_set(m->begins1, p[0]);
-		bit_set(m->begins, load_pair(p));
+		bit_set(t->begins1, p[0]);
+		bit_set(t->begins, load_pair(p));
 		for (size_t at = 0; at + 2 <= m->window; at++) {
-			uint8_t *shift = &m->shift[load_pair(p + at)];
+			uint8_t *shift = &t->shift[load_pair(p + at)];
 			size_t d = m->window - 2 - at;
 
 			if (d < *shift)
 				*shift = (uint8_t)d;
 		}
 	}
+	return true;
 }
 
 static bool
@@ -133,8 +144,7 @@ mask_new(const struct mask_secret *secrets, size_t n)
 	m->window = m->forms.v[m->forms.n - 1].len;
 	if (m->window > SHIFT_MAX)
 		m->window = SHIFT_MAX;
-	mask_fill_shift(m);
-	if (!mask_fill_buckets(m))
+	if (!mask_fill_tables(m) || !mask_fill_buckets(m))
 		goto fail;
 	return m;
 fail:
@@ -150,6 +160,7 @@ mask_free(struct mask *m)
 	mask_forms_clear(&m->forms);
 	free(m->buckets);
 	free(m->order);
+	free(m->tables);
 	free(m);
 }
 
@@ -174,11 +185,11 @@ mask_is_prefix(const struct mask *m, const uint8_t *p, size_t len)
 {
 	uint32_t h;
 
-	if (!bit_test(m->begins1, p[0]))
+	if (!bit_test(m->tables->begins1, p[0]))
 		return false;
 	if (len == 1)
 		return true;
-	if (!bit_test(m->begins, load_pair(p)))
+	if (!bit_test(m->tables->begins, load_pair(p)))
 		return false;
 	if (len < MASK_MIN) {
 		for (size_t i = 0; i < m->forms.n; i++)
@@ -217,6 +228,7 @@ static size_t
 mask_scan(const struct mask *m, const uint8_t *data, size_t len, size_t starts,
 	  size_t covered, const struct mask_out *out)
 {
+	const uint8_t *shifts = m->tables->shift;
 	size_t at = 0, limit = 0, match;
 
 	if (len >= m->window)
@@ -224,7 +236,7 @@ mask_scan(const struct mask *m, const uint8_t *data, size_t len, size_t starts,
 	if (limit > starts)
 		limit = starts;
 	while (at < limit) {
-		uint8_t shift = m->shift[load_pair(data + at + m->window - 2)];
+		uint8_t shift = shifts[load_pair(data + at + m->window - 2)];
 
 		if (__builtin_expect(shift != 0, 1)) {
 			at += shift;

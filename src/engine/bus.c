@@ -169,12 +169,3 @@ bus_publish(struct bus *b, const struct bus_event *ev)
 	if (b->depth == 0 && b->has_dead)
 		bus_sweep(b, false);
 }
-
-int
-bus_has_subscribers(const struct bus *b, const char *job)
-{
-	struct topic *t;
-
-	HASH_FIND_STR(b->topics, job, t);
-	return t != NULL;
-}

@@ -154,14 +154,13 @@ run_begin(struct engine *en, struct entry *ent, const struct job *j, size_t r)
 	run_advance(run, NULL);
 }
 
-/* Commit what the attempt's record says now; nobody waits for it. */
+/* Commit what the attempt's record says now. */
 static void
 run_save(struct run *run, void (*then)(void *, const struct err *))
 {
 	db_begin(run->en->d.db, 0);
 	db_attempt_put(run->en->d.db, &run->att);
-	if (then)
-		run_hold(run);
+	run_hold(run);
 	db_end(run->en->d.db, then, run);
 }
 
@@ -245,6 +244,7 @@ on_starting_committed(void *arg, const struct err *err)
 				    .network = run->spec->network,
 				    .memory = run->spec->memory, .pids = run->spec->pids,
 				    .cpus = run->spec->cpus, .image = run->spec->image };
+	spool_watch(run->spool);
 	run->sandbox = er->ops->start(er->runner, &s, &ev);
 	plan_clear(&run->plan);
 }
@@ -292,8 +292,8 @@ run_signal_cancel(struct run *run)
 static void
 run_enter_steps(struct run *run)
 {
+	/* In memory: "starting" is all that recovery asks for. */
 	run->att.phase = PHASE_STEPS;
-	run_save(run, NULL);
 	run_arm_backstop(run);
 	if (run->job.cancel_wanted)
 		run_signal_cancel(run);
@@ -383,7 +383,7 @@ run_attach(struct run *run)
 	else
 		run_arm_backstop(run);
 	if (run->spool)
-		spool_poll(run->spool);
+		spool_watch(run->spool);
 }
 
 void

@@ -12,7 +12,8 @@
 #include "slipway/mem.h"
 
 /*
- *	inotify → the spool's dirty mark → spool_poll → on_frame ... → on_grown
+ *	spool_note → spool_poll                          until init starts
+ *	spool_watch: inotify → the spool's dirty mark → spool_poll → on_frame ... → on_grown
  *	                burst: the watch pauses a little, so that a noisy step costs
  *	                one pass per pause, however many frames it writes
  *	exit    → spool_finish → poll to the end → cut what is torn → done
@@ -144,6 +145,8 @@ spool_create(const char *dir, struct err *e)
 	return fs_write_all(fd, header, sizeof(header), e);
 }
 
+static void spool_poll(struct spool *sp);
+
 static void
 on_again(void *arg)
 {
@@ -173,14 +176,21 @@ spool_open(struct spools *s, const char *dir, const struct spool_events *ev, str
 	sp->path = STEAL(path);
 	sp->offset = SPOOL_HEADER_LEN;
 	sp->again = loop_timer_new(s->loop, on_again, sp);
-	sp->wd = inotify_add_watch(s->inotify, sp->path, IN_MODIFY);
-	if (sp->wd < 0)
-		log_warn(LOG_SPOOL, "%s: no inotify (%s), polling", sp->path,
-			 strerror(errno));
+	sp->wd = -1;
 	LIST_INSERT_HEAD(&s->list, sp, link);
 	if (!loop_timer_is_set(s->backstop))
 		loop_timer_set(s->backstop, BACKSTOP_MS);
 	return sp;
+}
+
+void
+spool_watch(struct spool *sp)
+{
+	sp->wd = inotify_add_watch(sp->owner->inotify, sp->path, IN_MODIFY);
+	if (sp->wd < 0)
+		log_warn(LOG_SPOOL, "%s: no inotify (%s), polling", sp->path,
+			 strerror(errno));
+	loop_timer_set(sp->again, 0);
 }
 
 static void
@@ -358,7 +368,8 @@ spool_conclude(struct spool *sp)
 	done(sp->finished_arg);
 }
 
-void
+/* Read what is there now, at most a budget of frames per turn. */
+static void
 spool_poll(struct spool *sp)
 {
 	struct window w = { 0 };

@@ -1,8 +1,8 @@
 /*
  * spool: the daemon's hand on the log of one live attempt. Loop thread only.
  *
- * slipway-init writes the spool directly; the daemon only tails it (inotify, with a slow
- * timer as backstop) for the frames that tell of steps, hopping over output without
+ * slipway-init writes the spool directly; the daemon only tails it (inotify while there is
+ * an init, with a slow timer as backstop) for the frames that tell of steps, hopping over output without
  * reading it. The two write in turns: the daemon its notes before the start and after
  * the exit, init between. What is read is outside bytes: lengths, types and order are
  * checked, damage ends the readable log at the last good frame.
@@ -44,8 +44,8 @@ int spool_fd(const struct spool *sp);
 void spool_set_mask(struct spool *sp, const struct mask *m);
 /* Append a note; only before the start and after the exit. Failures are logged. */
 void spool_note(struct spool *sp, const char *text, unsigned flags);
-/* Read what is there now, at most a budget of frames per turn. */
-void spool_poll(struct spool *sp);
+/* From now on somebody else writes: be told of it, and read what is there. */
+void spool_watch(struct spool *sp);
 /* init is gone: read to the end, cut a torn tail or damage (with a note), then call
  * done. The log is complete after that, but for further notes. */
 void spool_finish(struct spool *sp, void (*done)(void *arg), void *arg);

@@ -6,7 +6,8 @@
  *     local_sandbox.c  one sandbox's life
  *     local_launch.c   how it is started
  *     local_argv.c     bubblewrap's arguments (pure)
- *     local_etc.c      what is in its /etc
+ *     local_root.c     what is the same in all sandboxes
+ *     local_etc.c      what is in their /etc
  *     local_status.c   the evidence on disk
  *     local_bare.c     the little that can be done without bubblewrap
  *
@@ -23,6 +24,7 @@
 #include "cgroup.h"
 #include "local_argv.h"
 #include "local_etc.h"
+#include "local_root.h"
 #include "local_status.h"
 #include "slipway/launch.h"
 #include "slipway/runner.h"
@@ -45,6 +47,8 @@ struct runner {
 	char isolated_why[400];
 	struct local_host host;
 	struct local_etc etc;
+	struct local_root root;
+	int64_t refreshed; /* when etc and host were looked at, monotonic ms; 0: never */
 	bool has_user; /* jobs run as another user than the daemon */
 	uid_t uid;
 	gid_t gid;

@@ -1,5 +1,6 @@
 #include "local_argv.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,7 +12,6 @@
 #include "local_etc.h"
 #include "slipway/mem.h"
 
-#define INIT_INSIDE "/run/slipway-init"
 #define PLAN_FD "4"
 #define SPOOL_FD "5"
 
@@ -39,7 +39,8 @@ host_add(struct local_host *h, const char *how, char *from, char *to)
 {
 	if (h->nmounts == LOCAL_MOUNTS_MAX)
 		abort();
-	h->mounts[h->nmounts++] = (struct local_mount){ how, from, to };
+	h->mounts[h->nmounts++] = (struct local_mount){ .how = how, .from = from,
+							.to = to };
 }
 
 static void
@@ -59,7 +60,7 @@ host_add_root_dir(struct local_host *h, const char *root, const char *name)
 	if (n <= 0)
 		return;
 	target[n] = '\0';
-	host_add(h, "--symlink", xstrdup(target), STEAL(path));
+	host_add(h, NULL, xstrdup(target), STEAL(path));
 }
 
 void
@@ -72,8 +73,10 @@ local_host_read(struct local_host *h, const char *root)
 	host_add(h, "--ro-bind", xstrdup("/usr"), xstrdup("/usr"));
 	for (size_t i = 0; i < ARRAY_LEN(root_dirs); i++)
 		host_add_root_dir(h, root, root_dirs[i]);
-	if (is_dir(root, "/opt"))
+	if (is_dir(root, "/opt")) {
 		host_add(h, "--ro-bind-try", xstrdup("/opt"), xstrdup("/opt"));
+		h->mounts[h->nmounts - 1].maybe_empty = true;
+	}
 	for (size_t i = 0; i < LOCAL_ETC_DIRS; i++) {
 		cleanup_free char *path = xasprintf("/etc/%s", local_etc_dirs[i]);
 
@@ -82,6 +85,29 @@ local_host_read(struct local_host *h, const char *root)
 			host_add(h, "--ro-bind-try", xstrdup(path), xstrdup(path));
 	}
 	h->has_resolv = !lstat(resolv, &st);
+}
+
+static bool
+is_empty(const char *path)
+{
+	DIR *d = opendir(path);
+	const struct dirent *ent;
+	bool empty = true;
+
+	if (!d)
+		return true;
+	while (empty && (ent = readdir(d)))
+		empty = !strcmp(ent->d_name, ".") || !strcmp(ent->d_name, "..");
+	closedir(d);
+	return empty;
+}
+
+void
+local_host_refresh(struct local_host *h)
+{
+	for (size_t i = 0; i < h->nmounts; i++)
+		if (h->mounts[i].maybe_empty)
+			h->mounts[i].empty = is_empty(h->mounts[i].from);
 }
 
 void
@@ -137,13 +163,6 @@ add_namespaces(struct local_argv *out, const struct local_args *a)
 	    "LANG", "C.UTF-8");
 }
 
-/* Before all that is mounted in it: it has the mount points. */
-static void
-add_etc(struct local_argv *out, const struct local_args *a)
-{
-	ADD(out, "--ro-bind", a->etc, "/etc");
-}
-
 static void
 add_resolv(struct local_argv *out, const struct local_args *a)
 {
@@ -165,27 +184,40 @@ add_tmpfs(struct local_argv *out, const struct local_args *a, const char *perms,
 	ADD(out, "--perms", perms, "--tmpfs", where);
 }
 
+/* Its size cannot be set: so nothing can be written to it. */
 static void
-add_tree(struct local_argv *out, const struct local_args *a)
+add_dev(struct local_argv *out, const struct local_args *a)
+{
+	ADD(out, "--dev", "/dev");
+	add_tmpfs(out, a, "1777", "/dev/shm");
+	ADD(out, "--remount-ro", "/dev");
+}
+
+static void
+add_host(struct local_argv *out, const struct local_args *a)
 {
 	for (size_t i = 0; i < a->host->nmounts; i++) {
 		const struct local_mount *m = &a->host->mounts[i];
 
-		ADD(out, m->how, m->from, m->to);
+		if (m->how && !m->empty)
+			ADD(out, m->how, m->from, m->to);
 	}
+	if (a->bind_init)
+		ADD(out, "--ro-bind", a->init, LOCAL_INIT);
+}
+
+static void
+add_tree(struct local_argv *out, const struct local_args *a)
+{
 	snprintf(out->tmp_size, sizeof(out->tmp_size), "%" PRIu64, a->tmp_size);
-	ADD(out, "--proc", "/proc", "--dev", "/dev");
-	add_tmpfs(out, a, "1777", "/tmp");
-	add_tmpfs(out, a, "1777", "/dev/shm");
-	add_tmpfs(out, a, "0700", LOCAL_SECRETS_DIR);
-	/* The other one whose size nobody can set. */
-	ADD(out, "--remount-ro", "/dev");
-	ADD(out, "--symlink", "../tmp", "/var/tmp", "--symlink", "../run", "/var/run");
-	ADD(out, "--ro-bind", a->init, INIT_INSIDE);
+	ADD(out, "--ro-bind", a->root, "/");
+	add_dev(out, a);
+	add_host(out, a);
 	if (a->workspace)
 		ADD(out, "--bind", a->workspace, LOCAL_WORKSPACE);
-	/* The root itself is a tmpfs; whatever is mounted in it stays as it is. */
-	ADD(out, "--remount-ro", "/");
+	ADD(out, "--proc", "/proc");
+	add_tmpfs(out, a, "1777", "/tmp");
+	add_tmpfs(out, a, "0700", LOCAL_SECRETS_DIR);
 }
 
 void
@@ -194,13 +226,12 @@ local_argv_build(struct local_argv *out, const struct local_args *a)
 	out->n = 0;
 	add_programs(out, a);
 	add_namespaces(out, a);
-	add_etc(out, a);
-	add_resolv(out, a);
 	add_tree(out, a);
+	add_resolv(out, a);
 	if (a->seccomp)
 		ADD(out, "--seccomp", "6");
 	ADD(out, "--json-status-fd", "3", "--chdir", LOCAL_WORKSPACE "/repo");
-	ADD(out, "--", INIT_INSIDE, "run", "--plan-fd", PLAN_FD, "--spool-fd",
+	ADD(out, "--", LOCAL_INIT, "run", "--plan-fd", PLAN_FD, "--spool-fd",
 	    SPOOL_FD);
 }
 
@@ -210,7 +241,6 @@ local_argv_build_probe(struct local_argv *out, const struct local_args *a)
 	out->n = 0;
 	add_programs(out, a);
 	add_namespaces(out, a);
-	add_etc(out, a);
 	add_tree(out, a);
 	ADD(out, "--", "/bin/true");
 }

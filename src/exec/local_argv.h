@@ -1,6 +1,10 @@
 /*
  * local_argv: what a local sandbox consists of, as bubblewrap's argument vector.
  *
+ * Each mount costs: bubblewrap reads the whole table of mounts after it. So what is the
+ * same for all sandboxes lies in one prepared root (local_root.h), and the mounts that
+ * need such a reading come while the table is short.
+ *
  * local_host_read() looks once at what this machine's root directory is like;
  * local_argv_build() is pure. The vector borrows every string: from the host's
  * description, from the arguments, from constants. Descriptors have fixed numbers in
@@ -27,14 +31,17 @@
 
 #define LOCAL_WORKSPACE "/workspace"
 #define LOCAL_SECRETS_DIR "/run/slipway"
+#define LOCAL_INIT "/run/slipway-init"
 
 /* The sandbox's own resolv.conf: slirp4netns answers there. */
 #define LOCAL_RESOLV "nameserver 10.0.2.3\n"
 
 struct local_mount {
-	const char *how; /* "--ro-bind", "--ro-bind-try", "--symlink" */
+	const char *how; /* "--ro-bind", "--ro-bind-try"; NULL: a link, see local_root.h */
 	char *from;	 /* path, or a link's content */
 	char *to;
+	bool maybe_empty; /* not worth a mount while nothing is in it */
+	bool empty;
 };
 
 struct local_host {
@@ -48,7 +55,8 @@ struct local_args {
 	const char *bwrap;
 	const char *init;  /* slipway-init, outside */
 	const char *slirp; /* needed for NETWORK_ISOLATED */
-	const char *etc;   /* see local_etc.h */
+	const char *root;  /* see local_root.h */
+	bool bind_init;	   /* the one in the root cannot be executed */
 	const char *workspace;
 	enum spec_network network; /* never NETWORK_DEFAULT */
 	bool disable_userns;	   /* does this bubblewrap know the option? */
@@ -65,6 +73,8 @@ struct local_argv {
 /* root is "/" but for tests. */
 void local_host_read(struct local_host *h, const char *root);
 void local_host_free(struct local_host *h);
+/* Look again what is empty. */
+void local_host_refresh(struct local_host *h);
 /* Always fits: the numbers above are checked by tests against the largest case. */
 void local_argv_build(struct local_argv *out, const struct local_args *a);
 /* The same sandbox around a program that does nothing: no workspace, no descriptors. */

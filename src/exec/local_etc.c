@@ -171,13 +171,14 @@ local_etc_prepare(struct local_etc *etc, const char *state_dir, const char *root
 		  struct err *e)
 {
 	cleanup_free char *above = xasprintf("%s/sandbox", state_dir);
+	cleanup_free char *inside = xasprintf("%s/root", above);
 
 	*etc = (struct local_etc){ 0 };
-	etc->path = xasprintf("%s/etc", above);
+	etc->path = xasprintf("%s/etc", inside);
 	etc->temp = xasprintf("%s/etc.new", above);
 	for (size_t i = 0; i < LOCAL_ETC_FILES; i++)
 		etc->seen[i].size = -1; /* of none yet */
-	if (make_dir(above, e) || make_dir(etc->path, e) ||
+	if (make_dir(above, e) || make_dir(inside, e) || make_dir(etc->path, e) ||
 	    make_mount_points(etc, root, e) || local_etc_refresh(etc, root, e))
 		return err_wrap(e, "the sandboxes' /etc");
 	return 0;

@@ -2,7 +2,7 @@
  * local_etc: the /etc of all sandboxes, one directory of copies.
  *
  * Mounting costs, so the files a build may see are not mounted one by one: they lie in
- * <state_dir>/sandbox/etc, which is bound as a whole, read-only. Only what everybody on
+ * <state_dir>/sandbox/root/etc, in the root of all sandboxes. Only what everybody on
  * the host can read is copied. Directories are not: each is an empty one here, and the
  * host's is bound over it. Running sandboxes see the changes, as they would in the
  * host's /etc.

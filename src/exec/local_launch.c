@@ -13,9 +13,12 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "slipway/clock.h"
 #include "slipway/fs.h"
 #include "slipway/log.h"
 #include "slipway/mem.h"
+
+#define REFRESH_MS 1000
 
 static const char *const bare_env[] = {
 	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -128,7 +131,8 @@ build_argv(struct local_argv *argv, struct runner *r, const struct sandbox_start
 		.bwrap = r->bwrap,
 		.init = r->init,
 		.slirp = r->slirp,
-		.etc = r->etc.path,
+		.root = r->root.path,
+		.bind_init = !r->root.can_execute,
 		.workspace = s->workspace,
 		.network = network,
 		.disable_userns = r->disable_userns,
@@ -199,6 +203,22 @@ check(const struct runner *r, const struct sandbox_start *s, enum spec_network n
 	return 0;
 }
 
+/* Under load sandboxes start more often than a host's files change. */
+static void
+refresh_tree(struct runner *r)
+{
+	struct err e = { 0 };
+	int64_t now = clock_mono_ms();
+
+	if (r->refreshed && now - r->refreshed < REFRESH_MS)
+		return;
+	r->refreshed = now;
+	local_host_refresh(&r->host);
+	/* Should that fail, the last copies are still good enough. */
+	if (local_etc_refresh(&r->etc, "/", &e))
+		log_warn(LOG_EXEC, "runner=%s %s", r->name, e.msg);
+}
+
 int
 local_launch(struct runner *r, const struct sandbox_start *s, const char *leaf,
 	     struct local_started *out, struct err *e)
@@ -209,9 +229,8 @@ local_launch(struct runner *r, const struct sandbox_start *s, const char *leaf,
 
 	if (check(r, s, network, e))
 		return -1;
-	/* Should that fail, the last copies are still good enough. */
-	if (!local_is_bare(r) && local_etc_refresh(&r->etc, "/", e))
-		log_warn(LOG_EXEC, "runner=%s %s", r->name, e ? e->msg : "");
+	if (!local_is_bare(r))
+		refresh_tree(r);
 	if (files_open(&f, r, s, network, leaf, e) ||
 	    start_process(r, s, &f, network, &out->process, e)) {
 		if (f.status >= 0)

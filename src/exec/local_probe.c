@@ -187,7 +187,8 @@ try_sandbox(struct runner *r, enum spec_network network, char *why, size_t size)
 		.bwrap = r->bwrap,
 		.init = r->init,
 		.slirp = r->slirp,
-		.etc = r->etc.path,
+		.root = r->root.path,
+		.bind_init = !r->root.can_execute,
 		.network = network,
 		.disable_userns = r->disable_userns,
 	};
@@ -305,7 +306,8 @@ local_probe(struct runner *r, const struct conf_runner *conf,
 	if (r->seccomp_fd < 0 || make_resolv(r, e))
 		return -1;
 	local_host_read(&r->host, "/");
-	if (local_etc_prepare(&r->etc, env->state_dir, "/", e))
+	if (local_etc_prepare(&r->etc, env->state_dir, "/", e) ||
+	    local_root_prepare(&r->root, env->state_dir, &r->host, r->init, e))
 		return -1;
 	probe_cgroup(r);
 	probe_bwrap(r);

@@ -54,6 +54,7 @@ struct sandbox {
 	unsigned group_tries;
 	int wanted; /* signal that still has to be sent */
 	unsigned due;
+	bool bare;     /* there is no bubblewrap around it */
 	bool queued;   /* on_due() is deferred */
 	bool ended;    /* nothing of it runs */
 	bool lost;     /* decided; only the killing is not over */
@@ -182,6 +183,14 @@ finish(struct sandbox *s, enum sandbox_end end, int code, const char *why)
 		set_due(s, DUE_EXIT);
 }
 
+static bool
+open_status(struct sandbox *s)
+{
+	if (s->status_fd < 0)
+		s->status_fd = local_status_open(s->dir, NULL);
+	return s->status_fd >= 0;
+}
+
 /* Read again what is on disk. False: not even that is possible any more. */
 static bool
 refresh(struct sandbox *s)
@@ -189,13 +198,12 @@ refresh(struct sandbox *s)
 	struct local_status now;
 	struct err e = { 0 };
 
-	if (s->status_fd < 0)
-		s->status_fd = local_status_open(s->dir, &e);
-	if (s->status_fd < 0)
+	if (!open_status(s))
 		return false;
 	if (local_status_read(s->status_fd, &now, &e))
 		log_warn(LOG_EXEC, "sandbox=%s %s", s->leaf, e.msg);
 	s->status = now;
+	s->bare = now.child && !now.pid_ns;
 	return true;
 }
 
@@ -207,17 +215,11 @@ find_child(struct sandbox *s)
 	return local_status_has_ended(s->child) ? LOCAL_CHILD_GONE : LOCAL_CHILD_LIVES;
 }
 
-static bool
-is_bare(const struct sandbox *s)
-{
-	return s->status.child && !s->status.pid_ns;
-}
-
 static void
 kill_child(struct sandbox *s)
 {
 	pidfd_send_signal(s->child, SIGKILL, NULL, 0);
-	if (is_bare(s))
+	if (s->bare)
 		local_bare_kill(s->status.child);
 }
 
@@ -229,7 +231,7 @@ on_child_ended(int fd, unsigned what, void *arg)
 	loop_fd_set(s->child_watch, 0);
 	s->look_ms = BACKOFF_FIRST_MS;
 	/* What a bare slipway-init leaves behind when it is killed. */
-	if (is_bare(s))
+	if (s->bare)
 		local_bare_kill(s->status.child);
 	look(s);
 }
@@ -294,16 +296,16 @@ look(struct sandbox *s)
 {
 	if (s->ended)
 		return;
-	if (!refresh(s)) {
+	if (!open_status(s)) {
 		finish(s, SANDBOX_LOST, 0, "its status file is gone");
 		return;
 	}
-	/* Locks do not survive a restart of the machine, whoever holds this one. */
-	bool same_boot = !strcmp(s->status.boot_id, clock_boot_id());
+	/* In this order: nothing is written any more once the lock is free. */
+	bool held = local_status_is_held(s->status_fd);
 
-	if (!same_boot || !local_status_is_held(s->status_fd)) {
-		/* It may have been written between reading and looking. */
-		refresh(s);
+	refresh(s);
+	/* Locks do not survive a restart of the machine, whoever holds this one. */
+	if (!held || strcmp(s->status.boot_id, clock_boot_id()) != 0) {
 		settle(s);
 		return;
 	}
@@ -336,14 +338,13 @@ reap(struct sandbox *s)
 	struct err e = { 0 };
 	siginfo_t info = { 0 };
 
-	refresh(s);
 	/* Before reaping: until then the session's number is nobody else's. */
-	if (is_bare(s))
+	if (s->bare)
 		local_bare_kill(s->process.pid);
 	if (waitid(P_PIDFD, (id_t)s->process.pidfd, &info, WEXITED | WNOHANG))
 		log_warn(LOG_EXEC, "sandbox=%s cannot reap: %s", s->leaf,
 			 strerror(errno));
-	if (is_bare(s) && info.si_code == CLD_EXITED &&
+	if (s->bare && info.si_code == CLD_EXITED &&
 	    local_status_note_exit(s->dir, info.si_status, &e))
 		log_error(LOG_EXEC, "sandbox=%s %s", s->leaf, e.msg);
 }
@@ -372,6 +373,7 @@ local_start(struct runner *r, const struct sandbox_start *st,
 		return s;
 	}
 	s->process = started.process;
+	s->bare = local_is_bare(r);
 	s->errors = started.errors;
 	s->process_watch = loop_fd_new(r->loop, s->process.pidfd, LOOP_READ,
 				       on_process_ended, s);
@@ -480,7 +482,7 @@ clean(struct sandbox *s)
 		}
 		log_warn(LOG_EXEC, "sandbox=%s its control group stays", s->leaf);
 	}
-	if (is_bare(s))
+	if (s->bare)
 		local_bare_clean(s->dir);
 	set_due(s, DUE_REMOVED);
 }

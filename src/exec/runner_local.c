@@ -57,6 +57,7 @@ runner_free(struct runner *r)
 	free(r->init);
 	local_host_free(&r->host);
 	local_etc_free(&r->etc);
+	local_root_free(&r->root);
 	if (r->seccomp_fd >= 0)
 		close(r->seccomp_fd);
 	if (r->resolv_fd >= 0)

@@ -27,6 +27,7 @@ envfile_read(const struct envfile *f, size_t *len, const char **why)
 		open(f->path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY);
 	cleanup_free uint8_t *data = NULL;
 	struct stat st;
+	size_t size = 0;
 	ssize_t n;
 
 	*why = "it cannot be opened";
@@ -41,17 +42,18 @@ envfile_read(const struct envfile *f, size_t *len, const char **why)
 	*why = "it is larger than 1 MiB";
 	if (st.st_size > (off_t)ENVFILE_MAX)
 		return NULL;
-	/* One byte more than allowed: a process left behind may still append. */
-	data = util_alloc(ENVFILE_MAX + 1);
+	/* One byte more than it has, to see the end: a process left behind may still
+	 * append. */
 	*len = 0;
-	while (*len <= ENVFILE_MAX) {
-		n = read(fd, data + *len, ENVFILE_MAX + 1 - *len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			break;
-		*len += (size_t)n;
-	}
+	do {
+		if (*len == size) {
+			size = size ? 2 * size : (size_t)st.st_size + 1;
+			data = util_realloc(data, size);
+		}
+		n = read(fd, data + *len, size - *len);
+		if (n > 0)
+			*len += (size_t)n;
+	} while (*len <= ENVFILE_MAX && (n > 0 || (n < 0 && errno == EINTR)));
 	if (*len > ENVFILE_MAX)
 		return NULL;
 	return STEAL(data);

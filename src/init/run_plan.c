@@ -32,11 +32,11 @@ run_plan_fail(int spool_fd, const char *what, const char *why)
 
 /* A file is read from its start, wherever its writer left the offset. -1: errno. */
 static int
-run_plan_slurp(int fd, bool regular, uint8_t *data, size_t *len)
+run_plan_slurp(int fd, bool regular, uint8_t *data, size_t size, size_t *len)
 {
 	*len = 0;
-	while (*len <= PLAN_MAX) {
-		size_t room = PLAN_MAX + 1 - *len;
+	while (*len < size) {
+		size_t room = size - *len;
 		ssize_t n = regular ? pread(fd, data + *len, room, (off_t)*len)
 				    : read(fd, data + *len, room);
 
@@ -55,16 +55,19 @@ int
 run_plan_read(struct plan *plan, int plan_fd, int spool_fd)
 {
 	cleanup_close int fd = plan_fd;
-	cleanup_free uint8_t *data = util_alloc(PLAN_MAX + 1);
+	cleanup_free uint8_t *data = NULL;
+	size_t size = PLAN_MAX + 1, len;
 	bool regular, good;
 	const char *why;
 	struct stat st;
-	size_t len;
 
 	if (fstat(fd, &st) < 0)
 		return run_plan_fail(spool_fd, "cannot read the plan", strerror(errno));
 	regular = S_ISREG(st.st_mode);
-	if (run_plan_slurp(fd, regular, data, &len) < 0)
+	if (regular && st.st_size <= (off_t)PLAN_MAX)
+		size = (size_t)st.st_size + 1;
+	data = util_alloc(size);
+	if (run_plan_slurp(fd, regular, data, size, &len) < 0)
 		return run_plan_fail(spool_fd, "cannot read the plan", strerror(errno));
 	if (!len)
 		return INIT_EXIT_ALREADY_RAN;

@@ -1,8 +1,20 @@
+/*
+ * step_start(): pipes, the oom score of the child to be, then a child that shares our
+ * memory until it executes the shell (CLONE_VM, CLONE_VFORK; on a stack of its own): to
+ * copy the memory of a process that lives for a step or two would cost more than all
+ * else it does. We are suspended meanwhile, so what went wrong is simply left in a
+ * structure. init has one thread, so no lock can be held in it.
+ */
+#ifdef __SANITIZE_THREAD__
+#define clone __clone /* the sanitizer's own takes it for a fork, and forgets locks */
+#endif
+
 #include "step.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,16 +29,21 @@
 #define PIPE_SIZE (1 << 20)
 #define OOM_RAISE 500
 #define OOM_MAX 1000
-#define STATUS_FD 3
 #define EXIT_NOT_RUN 127
+#define STACK_SIZE (64 * 1024) /* execvp() builds paths on it */
 
-/* What the child tells on its status pipe when it does not get to the script. */
-struct step_fault {
-	int stage;
+/* Poisoned shadow memory of frames that never return would outlive the stack. */
+#define UNCHECKED __attribute__((no_sanitize_address, no_sanitize_thread))
+
+enum step_stage { STAGE_NONE, STAGE_INPUT, STAGE_LIMITS, STAGE_CWD, STAGE_EXEC };
+
+struct step_child {
+	const struct step_spec *spec;
+	int fds[3];
+	/* Set by the child when it does not get to the script. */
+	enum step_stage failed;
 	int error;
 };
-
-enum { STAGE_INPUT, STAGE_LIMITS, STAGE_CWD, STAGE_EXEC };
 
 static const char *const stages[] = {
 	[STAGE_INPUT] = "cannot set up the standard streams",
@@ -118,7 +135,7 @@ step_set_limits(const struct step_spec *spec)
 	return 0;
 }
 
-static void
+UNCHECKED static void
 step_exec(const struct plan_step *step, char **env)
 {
 	char *sh[] = { (char *)"sh", (char *)"-e", (char *)"-c", step->script, NULL };
@@ -136,60 +153,61 @@ step_exec(const struct plan_step *step, char **env)
 		execvp(step->shell, other);
 }
 
-static int
-step_child_setup(const struct step_spec *spec, const int fds[4])
+UNCHECKED static enum step_stage
+step_child_setup(const struct step_child *c)
 {
+	umask(022);
 	setpgid(0, 0);
 	step_reset_signals();
 	for (int fd = 0; fd < 3; fd++)
-		if (dup2(fds[fd], fd) < 0)
+		if (dup2(c->fds[fd], fd) < 0)
 			return STAGE_INPUT;
-	if (fds[3] != STATUS_FD && dup3(fds[3], STATUS_FD, O_CLOEXEC) < 0)
-		return STAGE_INPUT;
-	step_close_from(STATUS_FD + 1);
-	if (step_set_limits(spec) < 0)
+	step_close_from(3);
+	if (step_set_limits(c->spec) < 0)
 		return STAGE_LIMITS;
-	return chdir(spec->step->cwd) < 0 ? STAGE_CWD : STAGE_EXEC;
+	if (chdir(c->spec->step->cwd) < 0)
+		return STAGE_CWD;
+	step_exec(c->spec->step, c->spec->env);
+	return STAGE_EXEC;
 }
 
-static void __attribute__((noreturn))
-step_child(const struct step_spec *spec, const int fds[4])
+UNCHECKED static int
+step_child_main(void *arg)
 {
-	struct step_fault fault = { 0 };
+	struct step_child *c = arg;
 
-	umask(022);
-	fault.stage = step_child_setup(spec, fds);
-	if (fault.stage == STAGE_EXEC)
-		step_exec(spec->step, spec->env);
-	fault.error = errno;
-	if (write(STATUS_FD, &fault, sizeof(fault)) < 0) {
-		/* the exit code has to do */
-	}
+	c->failed = step_child_setup(c);
+	c->error = errno;
 	_exit(EXIT_NOT_RUN);
 }
 
-static void
-step_read_fault(const struct step_spec *spec, struct step_proc *proc, int fd)
+static pid_t
+step_clone(struct step_child *c)
 {
-	struct step_fault fault;
-	const char *what = "";
-	ssize_t n;
+	static uint8_t stack[STACK_SIZE] __attribute__((aligned(16)));
+	char **env = environ;
+	pid_t pid = clone(step_child_main, stack + sizeof(stack),
+			  CLONE_VM | CLONE_VFORK | SIGCHLD, c);
 
-	do
-		n = read(fd, &fault, sizeof(fault));
-	while (n < 0 && errno == EINTR);
-	if (n != (ssize_t)sizeof(fault))
-		return;
-	if (fault.stage == STAGE_CWD)
-		what = spec->step->cwd;
-	else if (fault.stage == STAGE_EXEC)
-		what = spec->step->shell;
-	snprintf(proc->why, sizeof(proc->why), "%s %.300s: %s", stages[fault.stage],
-		 what, strerror(fault.error));
+	environ = env;
+	return pid;
+}
+
+static void
+step_explain(struct step_proc *proc, const struct step_child *c)
+{
+	const char *what = "";
+
+	if (c->failed == STAGE_CWD)
+		what = c->spec->step->cwd;
+	else if (c->failed == STAGE_EXEC)
+		what = c->spec->step->shell;
+	snprintf(proc->why, sizeof(proc->why), "%s %.300s: %s", stages[c->failed], what,
+		 strerror(c->error));
 }
 
 static int
-step_pipe(int *reader, int *writer, bool output)
+step_pipe(int *reader, int *writer)
 {
 	int fds[2];
 
@@ -197,8 +215,6 @@ step_pipe(int *reader, int *writer, bool output)
 		return -1;
 	*reader = fds[0];
 	*writer = fds[1];
-	if (!output)
-		return 0;
 	/* Fewer turns of the loop under load; refused over the user's pipe budget. */
 	fcntl(fds[0], F_SETPIPE_SZ, PIPE_SIZE);
 	return fcntl(fds[0], F_SETFL, O_NONBLOCK);
@@ -209,13 +225,11 @@ step_start(const struct step_spec *spec, struct step_proc *proc)
 {
 	cleanup_close int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	cleanup_close int out = -1, out_w = -1, err = -1, err_w = -1;
-	cleanup_close int status = -1, status_w = -1;
 	int score = step_oom_get(spec->oom_fd);
+	struct step_child child = { .spec = spec };
 
 	*proc = (struct step_proc){ .pid = -1, .out = -1, .err = -1 };
-	if (null < 0 || step_pipe(&out, &out_w, true) < 0 ||
-	    step_pipe(&err, &err_w, true) < 0 ||
-	    step_pipe(&status, &status_w, false) < 0) {
+	if (null < 0 || step_pipe(&out, &out_w) < 0 || step_pipe(&err, &err_w) < 0) {
 		snprintf(proc->why, sizeof(proc->why), "%s: %s",
 			 stages[STAGE_INPUT], strerror(errno));
 		return -1;
@@ -223,18 +237,16 @@ step_start(const struct step_spec *spec, struct step_proc *proc)
 	/* The score is inherited; the child could not write its own. */
 	step_oom_set(spec->oom_fd,
 		     score + OOM_RAISE < OOM_MAX ? score + OOM_RAISE : OOM_MAX);
-	proc->pid = fork();
-	if (proc->pid == 0)
-		step_child(spec, (const int[4]){ null, out_w, err_w, status_w });
+	memcpy(child.fds, (const int[]){ null, out_w, err_w }, sizeof(child.fds));
+	proc->pid = step_clone(&child);
 	step_oom_set(spec->oom_fd, score);
 	if (proc->pid < 0) {
 		snprintf(proc->why, sizeof(proc->why), "cannot start a process: %s",
 			 strerror(errno));
 		return -1;
 	}
-	setpgid(proc->pid, proc->pid);
-	close(steal_fd(&status_w));
-	step_read_fault(spec, proc, status);
+	if (child.failed)
+		step_explain(proc, &child);
 	proc->out = steal_fd(&out);
 	proc->err = steal_fd(&err);
 	return 0;

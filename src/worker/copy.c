@@ -117,7 +117,7 @@ pack_all(struct walk *w, const git_oid *commit, const char *gitdir, struct err *
 
 	if (rc < 0)
 		return lg_error(e, rc, "objects");
-	p = packfile_new(dir, w->set.n + 1, e);
+	p = packfile_new(dir, commit, w->set.n + 1, e);
 	if (!p)
 		return -1;
 	rc = pack_object(w, odb, p, &top, e);

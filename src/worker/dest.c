@@ -1,6 +1,7 @@
 #include "dest.h"
 
 #include <errno.h>
+#include <git2/sys/repository.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -24,9 +25,9 @@ make_gitdir(const struct dest *d, const char *gitdir, struct err *e)
 	git_oid_tostr(hex, sizeof(hex), &d->commit);
 	g.head = d->branch[0] ? ref : hex;
 	g.branch = d->branch[0] ? d->branch : NULL;
-	if (mkdir(d->path, 0755) && errno != EEXIST)
-		return err_sys(e, "%s", d->path);
-	if (fs_remove_tree(gitdir, NULL, NULL, NULL, e))
+	if (mkdir(d->path, 0755) &&
+	    (errno != EEXIST ? err_sys(e, "%s", d->path)
+			     : fs_remove_tree(gitdir, NULL, NULL, NULL, e)))
 		return -1;
 	return gitdir_create(gitdir, &g, e);
 }
@@ -105,6 +106,20 @@ copy_objects(struct session *s, const struct dest *d, const char *gitdir, struct
 	return copy_commit(s, d->src, &d->commit, gitdir, e);
 }
 
+/* What our own configuration says to a checkout is what holds without one, but libgit2
+ * would look whether the file changed before each of its questions. */
+static int
+open_unconfigured(git_repository **repo, const char *path)
+{
+	cleanup_git(config) git_config *none = NULL;
+	int rc = git_repository_open_ext(repo, path, GIT_REPOSITORY_OPEN_NO_SEARCH,
+					 NULL);
+
+	if (rc < 0 || (rc = git_config_new(&none)) < 0)
+		return rc;
+	return git_repository_set_config(*repo, none);
+}
+
 static int
 write_files(struct session *s, const struct dest *d, struct err *e)
 {
@@ -112,8 +127,7 @@ write_files(struct session *s, const struct dest *d, struct err *e)
 	cleanup_git(commit) git_commit *c = NULL;
 	git_checkout_options co;
 	char hex[8];
-	int rc = git_repository_open_ext(&repo, d->path, GIT_REPOSITORY_OPEN_NO_SEARCH,
-					 NULL);
+	int rc = open_unconfigured(&repo, d->path);
 
 	git_checkout_options_init(&co, GIT_CHECKOUT_OPTIONS_VERSION);
 	co.checkout_strategy = GIT_CHECKOUT_FORCE;

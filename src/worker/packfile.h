@@ -14,11 +14,13 @@
 
 struct packfile;
 
-/* In dir (".../objects/pack"); exactly count objects will be added, each once. */
-struct packfile *packfile_new(const char *dir, uint32_t count, struct err *e);
+/* In dir (".../objects/pack"), named after a commit; exactly count objects will be
+ * added, each once. */
+struct packfile *packfile_new(const char *dir, const git_oid *commit, uint32_t count,
+			      struct err *e);
 int packfile_add(struct packfile *p, const git_oid *id, git_object_t type,
 		 const void *data, size_t len, struct err *e);
-/* Put pack and index into place. */
+/* Write the index: without one a pack is not there. */
 int packfile_finish(struct packfile *p, struct err *e);
 /* Removes what was not finished. NULL is fine. */
 void packfile_free(struct packfile *p);

@@ -42,9 +42,7 @@ Test(bus, tells_only_who_asked_for_that_job)
 	publish("b");
 	cr_assert_eq(a, 1);
 	cr_assert_eq(all, 2);
-	cr_assert(bus_has_subscribers(bus, "a"));
 	bus_unsubscribe(sa);
-	cr_assert_not(bus_has_subscribers(bus, "a"));
 	publish("a");
 	cr_assert_eq(a, 1);
 }
@@ -75,7 +73,6 @@ Test(bus, who_leaves_during_an_event_is_not_called_any_more)
 	publish("a");
 	cr_assert_eq(p.calls, 1);
 	cr_assert_eq(other, 0);
-	cr_assert_not(bus_has_subscribers(bus, "a"));
 }
 
 static void

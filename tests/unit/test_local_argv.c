@@ -76,7 +76,7 @@ sample_args(const struct local_host *h, enum spec_network network)
 		.bwrap = "/usr/bin/bwrap",
 		.init = "/lib/slipway-init",
 		.slirp = "/usr/bin/slirp4netns",
-		.etc = "/s/etc",
+		.root = "/s/root",
 		.workspace = "/s/w",
 		.network = network,
 		.disable_userns = true,
@@ -96,7 +96,7 @@ Test(local_argv, links_of_a_merged_root_stay_links_and_directories_are_bound,
 	const struct local_mount *lib = find_mount(&h, "/lib");
 
 	cr_assert_not_null(bin);
-	cr_assert_str_eq(bin->how, "--symlink");
+	cr_assert_null(bin->how);
 	cr_assert_str_eq(bin->from, "usr/bin");
 	cr_assert_not_null(lib);
 	cr_assert_str_eq(lib->how, "--ro-bind");
@@ -160,22 +160,76 @@ Test(local_argv, each_network_gets_its_own_arguments)
 	cr_assert_gt(find_args(&v, "--ro-bind-data", "7", "/etc/resolv.conf"), 0);
 }
 
-Test(local_argv, etc_is_mounted_before_what_lies_in_it)
+Test(local_argv, the_read_only_root_comes_before_all_that_is_mounted_in_it)
 {
 	char how[] = "--ro-bind-try", ssl[] = "/etc/ssl";
-	struct local_host h = { .mounts = { { how, ssl, ssl } }, .nmounts = 1 };
+	struct local_host h = { .mounts = { { .how = how, .from = ssl, .to = ssl } },
+				.nmounts = 1 };
 	struct local_args a = sample_args(&h, NETWORK_ISOLATED);
 	struct local_argv v;
 
 	local_argv_build(&v, &a);
-	int etc = find_args(&v, "--ro-bind", "/s/etc", "/etc");
+	int root = find_args(&v, "--ro-bind", "/s/root", "/");
 
-	cr_assert_gt(etc, 0);
-	cr_assert_gt(find_args(&v, "7", "/etc/resolv.conf", NULL), etc);
-	cr_assert_gt(find_args(&v, "/etc/ssl", "/etc/ssl", NULL), etc);
+	cr_assert_gt(root, 0);
+	for (size_t i = 0; i < (size_t)root; i++)
+		cr_assert(!strstr(v.v[i], "bind") && strcmp(v.v[i], "--tmpfs"));
+	cr_assert_gt(find_args(&v, "7", "/etc/resolv.conf", NULL), root);
+	cr_assert_gt(find_args(&v, "/etc/ssl", "/etc/ssl", NULL), root);
 	local_argv_build_probe(&v, &a);
-	cr_assert_gt(find_args(&v, "--ro-bind", "/s/etc", "/etc"), 0);
+	cr_assert_gt(find_args(&v, "--ro-bind", "/s/root", "/"), 0);
 	cr_assert_eq(find_args(&v, "--ro-bind-data", NULL, NULL), -1);
+}
+
+Test(local_argv, links_lie_in_the_root_and_are_not_mounted)
+{
+	char from[] = "usr/bin", to[] = "/bin";
+	struct local_host h = { .mounts = { { .from = from, .to = to } }, .nmounts = 1 };
+	struct local_args a = sample_args(&h, NETWORK_NONE);
+	struct local_argv v;
+
+	local_argv_build(&v, &a);
+	cr_assert_eq(find_args(&v, "/bin", NULL, NULL), -1);
+}
+
+Test(local_argv, an_empty_opt_is_mounted_once_something_is_in_it, .init = make_host_root,
+     .fini = remove_host_root)
+{
+	cleanup_free char *opt = xasprintf("%s/opt", host_dir);
+	struct local_host h;
+	struct local_args a = sample_args(&h, NETWORK_NONE);
+	struct local_argv v;
+
+	make_host_dir("/opt");
+	local_host_read(&h, host_dir);
+	struct local_mount *m = &h.mounts[h.nmounts - 1];
+
+	cr_assert_str_eq(m->to, "/opt");
+	free(m->from);
+	m->from = xstrdup(opt);
+	local_host_refresh(&h);
+	local_argv_build(&v, &a);
+	cr_assert_eq(find_args(&v, opt, "/opt", NULL), -1);
+	make_host_dir("/opt/tool");
+	local_host_refresh(&h);
+	local_argv_build(&v, &a);
+	cr_assert_gt(find_args(&v, "--ro-bind-try", opt, "/opt"), 0);
+	local_host_free(&h);
+}
+
+Test(local_argv, init_is_mounted_only_where_the_one_in_the_root_cannot_run)
+{
+	struct local_host h = { 0 };
+	struct local_args a = sample_args(&h, NETWORK_NONE);
+	struct local_argv v;
+
+	local_argv_build(&v, &a);
+	cr_assert_eq(find_args(&v, "/lib/slipway-init", NULL, NULL), -1);
+	cr_assert_gt(find_args(&v, "--", "/run/slipway-init", "run"), 0);
+	a.bind_init = true;
+	local_argv_build(&v, &a);
+	cr_assert_gt(find_args(&v, "--ro-bind", "/lib/slipway-init",
+			       "/run/slipway-init"), 0);
 }
 
 Test(local_argv, options_of_newer_versions_are_left_out_when_not_known)
@@ -204,7 +258,7 @@ Test(local_argv, a_memory_limit_holds_for_every_tmpfs)
 	int at = find_args(&v, "--size", "67108864", NULL);
 
 	cr_assert_gt(at, 0);
-	cr_assert_eq(find_args(&v, "--tmpfs", "/tmp", NULL), at + 4);
+	cr_assert_gt(find_args(&v, "--tmpfs", "/tmp", NULL), at);
 	for (size_t i = 4; i < v.n; i++)
 		if (!strcmp(v.v[i], "--tmpfs"))
 			cr_assert_str_eq(v.v[i - 4], "--size", "%s", v.v[i + 1]);
@@ -212,19 +266,18 @@ Test(local_argv, a_memory_limit_holds_for_every_tmpfs)
 		     find_args(&v, "--tmpfs", "/dev/shm", NULL));
 }
 
-Test(local_argv, the_root_is_made_read_only_after_the_last_mount)
+Test(local_argv, nothing_but_the_workspace_is_bound_for_writing)
 {
 	struct local_host h = { 0 };
 	struct local_args a = sample_args(&h, NETWORK_NONE);
 	struct local_argv v;
+	unsigned n = 0;
 
 	local_argv_build(&v, &a);
-	int remount = find_args(&v, "--remount-ro", "/", NULL);
-
-	cr_assert_gt(remount, find_args(&v, "--bind", "/s/w", "/workspace"));
-	for (size_t i = (size_t)remount; i < v.n; i++)
-		cr_assert(strcmp(v.v[i], "--bind") && strcmp(v.v[i], "--ro-bind") &&
-			  strcmp(v.v[i], "--tmpfs") && strcmp(v.v[i], "--dir"));
+	for (size_t i = 0; i < v.n; i++)
+		n += !strcmp(v.v[i], "--bind") || !strcmp(v.v[i], "--dev-bind");
+	cr_assert_eq(n, 1);
+	cr_assert_gt(find_args(&v, "--bind", "/s/w", "/workspace"), 0);
 }
 
 Test(local_argv, the_largest_case_fits)
@@ -235,9 +288,10 @@ Test(local_argv, the_largest_case_fits)
 	char from[] = "/x", to[] = "/x";
 
 	for (size_t i = 0; i < LOCAL_MOUNTS_MAX; i++)
-		h.mounts[h.nmounts++] =
-			(struct local_mount){ "--ro-bind-try", from, to };
+		h.mounts[h.nmounts++] = (struct local_mount){ .how = "--ro-bind-try",
+							      .from = from, .to = to };
 	a.tmp_size = UINT64_MAX;
+	a.bind_init = true;
 	local_argv_build(&v, &a);
 	cr_assert_null(v.v[v.n]);
 	cr_assert_leq(v.n, LOCAL_ARGV_MAX);

@@ -104,6 +104,7 @@ Test(spool, hops_over_output_and_tells_of_the_rest)
 	static const uint8_t output[FRAME_PAYLOAD_MAX];
 	uint8_t steps[2] = { 1, 0 };
 
+	spool_watch(sp);
 	put(spool_fd(sp), FRAME_JOB_START, FRAME_NO_STEP, steps, 2);
 	put(spool_fd(sp), FRAME_STEP_START, 0, "build", 5);
 	put(spool_fd(sp), FRAME_STDOUT, 0, output, sizeof(output));
@@ -111,6 +112,32 @@ Test(spool, hops_over_output_and_tells_of_the_rest)
 	cr_assert_eq(seen.n, 2);
 	cr_assert_eq(seen.types[1], FRAME_STEP_START);
 	cr_assert_eq(spool_offset(sp), file_size());
+	spool_close(sp);
+}
+
+Test(spool, a_watch_begins_with_what_is_there)
+{
+	struct spool *sp = open_it();
+	uint8_t steps[2] = { 1, 0 };
+
+	put(spool_fd(sp), FRAME_JOB_START, FRAME_NO_STEP, steps, 2);
+	spool_watch(sp);
+	loop_run(loop);
+	cr_assert_eq(seen.n, 1);
+	put(spool_fd(sp), FRAME_STEP_START, 0, "build", 5);
+	loop_run(loop);
+	cr_assert_eq(seen.n, 2);
+	spool_close(sp);
+}
+
+Test(spool, notes_are_told_without_a_watch)
+{
+	struct spool *sp = open_it();
+
+	spool_note(sp, "cloning", 0);
+	loop_run(loop);
+	cr_assert_eq(seen.n, 1);
+	cr_assert_eq(seen.types[0], FRAME_NOTE);
 	spool_close(sp);
 }
 
