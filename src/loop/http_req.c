@@ -103,6 +103,7 @@ http_request_clear(struct http_conn *c)
 	strbuf_free(&r->path);
 	strbuf_free(&r->headers);
 	strbuf_free(&r->refusal);
+	strbuf_free(&r->body);
 	if (r->query)
 		http_query_free(r->query);
 	free(r->query);
@@ -240,8 +241,8 @@ http_req_body(struct http_req r, size_t *len)
 {
 	struct http_conn *c = conn_of(r);
 
-	*len = 0;
-	return c ? http_conn_body(c, len) : NULL;
+	*len = c ? c->r.body.len : 0;
+	return c ? strbuf_str(&c->r.body) : NULL;
 }
 
 const char *
