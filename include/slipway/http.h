@@ -68,6 +68,7 @@ void http_set_hosts(struct http *h, const char *const *hosts, size_t n);
 /* One line per connection, for the dump on SIGUSR1. */
 void http_dump(const struct http *h, struct strbuf *out);
 unsigned http_connections(const struct http *h);
+unsigned http_max_connections(const struct http *h);
 
 /* Reading a request. Strings live as long as the request. */
 bool http_req_alive(struct http_req r);

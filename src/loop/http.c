@@ -126,11 +126,13 @@ conn_ready(struct http_conn *c)
 	loop_defer(c->loop, dispatch, c);
 }
 
-/* The rest of the request is of no use. */
+/* A refusal that does not wait for the rest of the request. */
 static void
 conn_ready_at_once(struct http_conn *c)
 {
 	c->excess = true;
+	http_gate_release(c, &c->http->policy);
+	strbuf_free(&c->r.body);
 	conn_ready(c);
 }
 
@@ -504,6 +506,12 @@ unsigned
 http_connections(const struct http *h)
 {
 	return h->acceptor.n;
+}
+
+unsigned
+http_max_connections(const struct http *h)
+{
+	return h->acceptor.max;
 }
 
 void
