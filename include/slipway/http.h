@@ -30,9 +30,9 @@ enum http_method { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_METHODS };
 
 #define HTTP_ROUTE_CHANGES 1u /* Origin and content type are checked */
 #define HTTP_ROUTE_PREFIX 2u  /* path ends in "/": matches everything below it */
-/* Takes bodies of up to n MiB instead of max_body. */
+/* Takes bodies of up to n MiB (1 to 255) instead of max_body. */
 #define HTTP_ROUTE_BODY_MIB(n) ((unsigned)(n) << HTTP_ROUTE_BODY_SHIFT)
-#define HTTP_ROUTE_BODY_SHIFT 8
+#define HTTP_ROUTE_BODY_SHIFT 24
 
 struct http_route {
 	enum http_method method; /* a GET route answers HEAD, too, without a body */

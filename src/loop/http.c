@@ -20,6 +20,7 @@
  * evhtp_connection_free() is not called from evhtp's hooks: it would free twice.
  */
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -39,12 +40,17 @@
 #define LINGER_MS 1000
 #define WRITE_STALL_S 60
 #define MAX_SERVED 100
+#define TRIM_AFTER 500
+#define TRIM_MS 200
 #define BODY_BUDGET ((size_t)64 << 20)
 
 struct http {
 	struct http_policy policy;
 	struct http_acceptor acceptor;
 	TAILQ_HEAD(, http_conn) conns;
+	unsigned n_conns;
+	unsigned n_ended; /* since the last trim */
+	struct loop_timer *trim;
 	/* evhtp's callbacks on a bufferevent, which ours call. */
 	bufferevent_data_cb evhtp_read, evhtp_write;
 	bufferevent_event_cb evhtp_event;
@@ -141,6 +147,7 @@ conn_begin_request(struct http_conn *c)
 {
 	http_request_begin(c);
 	c->r.http10 = c->guard.http10;
+	c->r.method_name = c->guard.method;
 	c->r.head = c->guard.method && !strcmp(c->guard.method, "HEAD");
 }
 
@@ -311,6 +318,24 @@ on_request_fini(evhtp_request_t *req, void *arg)
 	return EVHTP_RES_OK;
 }
 
+static void
+on_trim(void *arg)
+{
+	struct http *h = arg;
+
+	h->n_ended = 0;
+	malloc_trim(0);
+}
+
+/* Freed between smaller things that live on, the memory of many connections would stay
+ * with the allocator. */
+static void
+conn_ended(struct http *h)
+{
+	if (++h->n_ended >= TRIM_AFTER && !loop_timer_is_set(h->trim))
+		loop_timer_set(h->trim, TRIM_MS);
+}
+
 static evhtp_res
 on_connection_fini(evhtp_connection_t *ev, void *arg)
 {
@@ -322,7 +347,8 @@ on_connection_fini(evhtp_connection_t *ev, void *arg)
 	c->ev = NULL;
 	loop_timer_stop(c->deadline);
 	TAILQ_REMOVE(&c->http->conns, c, next);
-	c->http->acceptor.n--;
+	c->http->n_conns--;
+	conn_ended(c->http);
 	loop_defer(c->loop, conn_free, c);
 	return EVHTP_RES_OK;
 }
@@ -413,10 +439,17 @@ on_accepted(evhtp_connection_t *ev, bool is_unix, void *arg)
 	loop_timer_set(c->deadline, h->policy.opts.head_ms);
 	http_slot_take(c);
 	TAILQ_INSERT_TAIL(&h->conns, c, next);
+	h->n_conns++;
 	conn_hook(c);
 	bufferevent_getcb(bev, &h->evhtp_read, &h->evhtp_write, &h->evhtp_event, NULL);
 	bufferevent_setcb(bev, on_bytes, on_written, on_event, c);
 	bufferevent_set_timeouts(bev, NULL, &stall);
+}
+
+static unsigned
+on_count(void *arg)
+{
+	return http_connections(arg);
 }
 
 struct http *
@@ -430,10 +463,12 @@ http_new(const struct http_opts *o, struct err *e)
 	h->policy.opts.idle_ms = o->idle_ms ? o->idle_ms : IDLE_MS;
 	h->policy.opts.body_budget = o->body_budget ? o->body_budget : BODY_BUDGET;
 	h->acceptor = (struct http_acceptor){ .loop = o->loop,
+					      .on_count = on_count,
 					      .on_connection = on_accepted,
 					      .arg = h };
 	http_accept_init(&h->acceptor, o->max_connections);
 	TAILQ_INIT(&h->conns);
+	h->trim = loop_timer_new(o->loop, on_trim, h);
 	http_hosts_add(&h->policy.own, "localhost");
 	return h;
 }
@@ -448,6 +483,7 @@ http_free(struct http *h)
 	while ((c = TAILQ_FIRST(&h->conns)))
 		conn_close(c);
 	http_accept_free(&h->acceptor);
+	loop_timer_free(h->trim);
 	http_hosts_free(&h->policy.own);
 	http_hosts_free(&h->policy.given);
 	free(h);
@@ -505,7 +541,7 @@ http_dump(const struct http *h, struct strbuf *out)
 unsigned
 http_connections(const struct http *h)
 {
-	return h->acceptor.n;
+	return h->n_conns;
 }
 
 unsigned
@@ -561,4 +597,11 @@ http_conn_header(const struct http_conn *c, const char *name)
 	if (!h)
 		return NULL;
 	return h->val ? h->val : "";
+}
+
+const char *
+http_conn_body(const struct http_conn *c, size_t *len)
+{
+	*len = c->r.body.len;
+	return strbuf_str(&c->r.body);
 }

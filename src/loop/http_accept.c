@@ -47,7 +47,7 @@ is_time(int64_t *told)
 
 /* Over the cap: say so if the socket takes it at once, and close. */
 static void
-turn_away(struct http_acceptor *a, int fd)
+turn_away(struct http_acceptor *a, int fd, unsigned n)
 {
 	static const char full[] = "HTTP/1.1 503 Service Unavailable\r\n"
 				   "Content-Type: application/json\r\n"
@@ -57,7 +57,7 @@ turn_away(struct http_acceptor *a, int fd)
 				   "{\"error\":\"too many connections\",\"code\":\"busy\"}\n";
 
 	if (is_time(&a->told_full))
-		log_warn(LOG_HTTP, "%u connections: turning others away", a->n);
+		log_warn(LOG_HTTP, "%u connections: turning others away", n);
 	if (send(fd, full, sizeof(full) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		log_debug(LOG_HTTP, "refused a connection: %s", strerror(errno));
 }
@@ -67,10 +67,11 @@ on_before_accept(evhtp_connection_t *ev, void *arg)
 {
 	struct http_listener *l = arg;
 	struct http_acceptor *a = l->acceptor;
+	unsigned n = a->on_count(a->arg);
 
-	if (a->n < a->max)
+	if (n < a->max)
 		return EVHTP_RES_OK;
-	turn_away(a, ev->sock);
+	turn_away(a, ev->sock, n);
 	return EVHTP_RES_ERROR;
 }
 
@@ -82,7 +83,6 @@ on_after_accept(evhtp_connection_t *ev, void *arg)
 	/* evhtp does not ask for it at the accept. */
 	if (fcntl(ev->sock, F_SETFD, FD_CLOEXEC) < 0)
 		log_error(LOG_HTTP, "close-on-exec: %s", strerror(errno));
-	l->acceptor->n++;
 	l->acceptor->on_connection(ev, l->path != NULL, l->acceptor->arg);
 	return EVHTP_RES_OK;
 }

@@ -20,14 +20,15 @@ struct http_listener;
 
 struct http_acceptor {
 	struct loop *loop;
-	unsigned max, n; /* connections; whoever ends one counts it down */
+	unsigned max;			 /* connections */
+	unsigned (*on_count)(void *arg); /* how many there are */
 	int64_t told_full, told_error; /* when the log was */
 	void (*on_connection)(struct evhtp_connection *ev, bool is_unix, void *arg);
 	void *arg;
 	TAILQ_HEAD(, http_listener) listeners;
 };
 
-/* loop, on_connection and arg are set. Caps max below the limit of open files: a quarter
+/* loop, callbacks and arg are set. Caps max below the limit of open files: a quarter
  * of them is for jobs, logs and the store. */
 void http_accept_init(struct http_acceptor *a, unsigned max);
 /* Takes fd over, also when it fails; path is of a unix socket, else NULL. */

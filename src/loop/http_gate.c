@@ -146,7 +146,7 @@ check_length(struct http_conn *c, const struct http_policy *p)
 enum http_verdict
 http_gate_check(struct http_conn *c, const struct http_policy *p, const char *head)
 {
-	bool ours = read_method(&c->r, c->guard.method);
+	bool ours = read_method(&c->r, c->r.method_name);
 	bool ok = check_target(c, head) == 0 && check_host(c, p, head) == 0 &&
 		  check_route(c, p, ours) == 0;
 

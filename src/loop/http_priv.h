@@ -32,6 +32,7 @@ enum http_phase {
 
 struct http_request {
 	enum http_method method;
+	const char *method_name; /* NULL when it is unknown */
 	const struct http_route *route;
 	bool head;
 	bool http10;
@@ -43,7 +44,7 @@ struct http_request {
 	int refused;		  /* status to answer instead of calling the handler */
 	struct strbuf refusal;
 	struct strbuf body;
-	size_t body_len; /* reserved of the budget */
+	size_t body_len; /* counted against the budget */
 	void (*on_close)(void *);
 	void *on_close_arg;
 	void (*on_drain)(void *);
@@ -91,4 +92,6 @@ size_t http_conn_pending(const struct http_conn *c);
 bool http_conn_may_keep(const struct http_conn *c);
 /* The answer is written completely. */
 void http_conn_finish(struct http_conn *c, bool keep);
+/* NULL also when evhtp never saw the request. */
 const char *http_conn_header(const struct http_conn *c, const char *name);
+const char *http_conn_body(const struct http_conn *c, size_t *len);

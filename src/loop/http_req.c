@@ -241,8 +241,8 @@ http_req_body(struct http_req r, size_t *len)
 {
 	struct http_conn *c = conn_of(r);
 
-	*len = c ? c->r.body.len : 0;
-	return c ? strbuf_str(&c->r.body) : NULL;
+	*len = 0;
+	return c ? http_conn_body(c, len) : NULL;
 }
 
 const char *

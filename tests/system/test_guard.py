@@ -596,9 +596,9 @@ def test_a_client_that_vanishes_leaves_nothing_behind(shared, noisy, stage, leav
 
 def test_a_request_with_a_half_close_behind_it_is_answered(shared):
     with connect(shared) as s:
-        s.sendall(b"GET /jobs HTTP/1.1\r\n" + HOST + b"\r\n")
+        s.sendall(b"GET / HTTP/1.1\r\n" + HOST + b"\r\n")
         s.shutdown(socket.SHUT_WR)
-        assert Answer(read_all(s)).status in (200, 0)
+        assert Answer(read_all(s)).status == 200
     with connect(shared) as s:
         s.sendall(b"FROB / HTTP/1.1\r\n")
         s.shutdown(socket.SHUT_WR)
@@ -699,15 +699,24 @@ def swarm(daemon, n, data):
     return out
 
 
+def wait_memory(daemon, kib):
+    """Until the daemon holds no more."""
+    deadline = time.monotonic() + PATIENCE
+    while rss_kib(daemon) > kib:
+        assert time.monotonic() < deadline, f"{rss_kib(daemon)} KiB instead of {kib}"
+        assert daemon.client.get("/health").ok
+
+
 @pytest.mark.parametrize("data", [
     b"", b"GET /health HTTP/1.1\r\nHost: local", get(b"/jobs/status?id=ID&wait=60")],
     ids=["silent", "slow", "waiting"])
 def test_five_thousand_connections_at_once(daemon, many_files, data):
     id = daemon.client.submit(job("/srv/x", "true", **NOBODY))
+    data = data.replace(b"ID", id.encode())
     base, before = sockets_of(daemon), rss_kib(daemon)
     peaks, times = [], []
-    for _ in range(3):
-        crowd = swarm(daemon, 5000, data.replace(b"ID", id.encode()))
+    for _ in range(10 if LONG else 3):
+        crowd = swarm(daemon, 5000, data)
         for _ in range(20):
             start = time.monotonic()
             assert daemon.client.get("/health").ok
@@ -717,12 +726,12 @@ def test_five_thousand_connections_at_once(daemon, many_files, data):
         for s in crowd:
             reset(s)
         wait_sockets(daemon, base)
-    after = rss_kib(daemon)
-    print(f"memory {before} KiB, {peaks} with 5000 connections, {after} after them; "
-          f"/health in {sorted(times)[len(times) // 2] * 1e3:.1f} ms")
+        if "SLIPWAY_INSTRUMENTED" not in os.environ:
+            wait_memory(daemon, before + (peaks[0] - before) * 0.2)
     daemon.client.cancel(id)
+    print(f"memory {before} KiB, {peaks} with 5000 connections, {rss_kib(daemon)} after them; "
+          f"/health in {sorted(times)[len(times) // 2] * 1e3:.1f} ms")
+    assert sorted(times)[len(times) // 2] < 1
     if "SLIPWAY_INSTRUMENTED" not in os.environ:
         assert peaks[0] < before + 5000 * 16
-        assert peaks[2] < peaks[0] * 1.1, "memory is lost"
-        assert after < before + (peaks[0] - before) * 0.5, "memory does not come back"
-    assert sorted(times)[len(times) // 2] < 1
+        assert peaks[-1] < peaks[0] * 1.1, "memory is lost"
