@@ -1,14 +1,14 @@
 /*
  * http: the HTTP/1.1 server side, over libevhtp. Loop thread only.
  *
- * http.c is the only file that sees evhtp. Requests are known by value handles with a
+ * A request's bytes pass http_guard (the grammar) and http_gate (the rules below) before
+ * libevhtp sees any of them, and only its own: what follows a message is dropped, and
+ * the connection ends after the answer. Requests are known by value handles with a
  * generation: a handle whose request is gone (answered, or its client left) is dead,
  * calls on it do nothing and return NULL or false; so nobody can hold a stale pointer.
  * Before a handler runs, http has checked: method and path against the exact route
  * table (404, 405 with Allow), Host against the allow-list (403), for routes that
- * change things Origin (403) and `application/json` (415), body size (413). Raw bytes
- * are to be validated by a guard in front of evhtp's parser: http_guard takes its
- * place at the accept, see http_on_accept() in http.c.
+ * change things Origin (403) and `application/json` (415), body size (413).
  */
 #pragma once
 
@@ -30,6 +30,9 @@ enum http_method { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_METHODS };
 
 #define HTTP_ROUTE_CHANGES 1u /* Origin and content type are checked */
 #define HTTP_ROUTE_PREFIX 2u  /* path ends in "/": matches everything below it */
+/* Takes bodies of up to n MiB (1 to 255) instead of max_body. */
+#define HTTP_ROUTE_BODY_MIB(n) ((unsigned)(n) << HTTP_ROUTE_BODY_SHIFT)
+#define HTTP_ROUTE_BODY_SHIFT 24
 
 struct http_route {
 	enum http_method method; /* a GET route answers HEAD, too, without a body */
@@ -42,10 +45,11 @@ struct http_opts {
 	struct loop *loop;
 	const struct http_route *routes; /* ends with path NULL */
 	void *arg;			 /* for handlers */
-	size_t max_body;
-	unsigned max_connections;
-	/* Absolute limits in ms for a head, a body and the idle time between requests;
-	 * 0 takes the defaults of 10 s, 30 s and 15 s. */
+	size_t max_body;	  /* of routes that say nothing else */
+	size_t body_budget;	  /* of all bodies at once; 0: 64 MiB */
+	unsigned max_connections; /* fewer when the limit of open files is low */
+	/* Absolute limits in ms for a head (from the accept or its first byte on), a body
+	 * and the idle time between requests; 0 takes the defaults of 10 s, 30 s, 15 s. */
 	int64_t head_ms, body_ms, idle_ms;
 };
 
@@ -64,6 +68,7 @@ void http_set_hosts(struct http *h, const char *const *hosts, size_t n);
 /* One line per connection, for the dump on SIGUSR1. */
 void http_dump(const struct http *h, struct strbuf *out);
 unsigned http_connections(const struct http *h);
+unsigned http_max_connections(const struct http *h);
 
 /* Reading a request. Strings live as long as the request. */
 bool http_req_alive(struct http_req r);

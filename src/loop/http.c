@@ -1,31 +1,32 @@
 /*
  * The life of a connection (enum http_phase):
  *
- *   http_on_accept()     our callbacks go in front of evhtp's          IDLE
- *   on_bytes()           evhtp parses                                  HEAD
- *   on_headers()         routed and checked, or refused                BODY
+ *   on_accepted()        our callbacks go in front of evhtp's          IDLE
+ *   on_bytes()           held back until http_guard has a whole head   HEAD
+ *   conn_take_head()     http_gate lets it in, or it is refused        BODY
+ *   conn_feed()          the head and its body, no more, go to evhtp
  *   on_message_complete()                                              READY
  *   dispatch() [defer]   the handler runs, outside of evhtp's stack    WAIT, STREAM
  *   http_conn_finish()   the answer is written                         FLUSH
- *   on_written()         evhtp lets go of the request, or closes       IDLE
+ *   on_written()         evhtp lets go of the request                  IDLE
+ *			  or the rest of it is read and dropped		LINGER
  *
- * evhtp parses and owns the connection; the bytes of answers are our own, because its
- * framing is wrong for HEAD, HTTP/1.0 and chunks over 4 GiB. evhtp never sees bytes that
- * follow a message: they are thrown away and the connection ends after the answer.
+ * evhtp parses what is safe to parse and owns the connection; the bytes of answers are
+ * our own, because its framing is wrong for HEAD, HTTP/1.0 and chunks over 4 GiB. A
+ * refused request that evhtp never saw, or saw in part, ends with its connection.
  * evhtp's receive time-out would cut streams, so deadlines are our own; writes that make
  * no progress are cut by the bufferevent.
  *
  * evhtp_connection_free() is not called from evhtp's hooks: it would free twice.
  */
 #include <errno.h>
-#include <fcntl.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <evhtp/evhtp.h>
 
+#include "http_accept.h"
 #include "http_check.h"
 #include "http_gate.h"
 #include "http_listen.h"
@@ -37,25 +38,19 @@
 #define BODY_MS 30000
 #define IDLE_MS 15000
 #define LINGER_MS 1000
-#define ACCEPT_PAUSE_MS 100
 #define WRITE_STALL_S 60
 #define MAX_SERVED 100
-
-struct listener {
-	TAILQ_ENTRY(listener) next;
-	struct http *http;
-	evhtp_t *htp; /* one each: an evhtp_t has one listening socket */
-	struct loop_timer *resume;
-	char *path; /* of a unix socket */
-	dev_t dev;
-	ino_t ino;
-};
+#define TRIM_AFTER 500
+#define TRIM_MS 200
+#define BODY_BUDGET ((size_t)64 << 20)
 
 struct http {
 	struct http_policy policy;
-	TAILQ_HEAD(, listener) listeners;
+	struct http_acceptor acceptor;
 	TAILQ_HEAD(, http_conn) conns;
 	unsigned n_conns;
+	unsigned n_ended; /* since the last trim */
+	struct loop_timer *trim;
 	/* evhtp's callbacks on a bufferevent, which ours call. */
 	bufferevent_data_cb evhtp_read, evhtp_write;
 	bufferevent_event_cb evhtp_event;
@@ -86,6 +81,12 @@ conn_close(struct http_conn *c)
 }
 
 static struct evbuffer *
+conn_input(const struct http_conn *c)
+{
+	return bufferevent_get_input(evhtp_connection_get_bev(c->ev));
+}
+
+static struct evbuffer *
 conn_output(const struct http_conn *c)
 {
 	return bufferevent_get_output(evhtp_connection_get_bev(c->ev));
@@ -96,19 +97,19 @@ conn_output(const struct http_conn *c)
 static void
 conn_give_up(struct http_conn *c)
 {
-	evhtp_request_disable_flag(c->req, EVHTP_REQ_FLAG_KEEPALIVE);
+	if (c->req)
+		evhtp_request_disable_flag(c->req, EVHTP_REQ_FLAG_KEEPALIVE);
 }
 
 /* Bytes that belong to no request we would answer. */
 static void
 conn_drop_input(struct http_conn *c)
 {
-	struct evbuffer *in = bufferevent_get_input(evhtp_connection_get_bev(c->ev));
-	size_t len = evbuffer_get_length(in);
+	size_t len = evbuffer_get_length(conn_input(c));
 
 	if (!len)
 		return;
-	evbuffer_drain(in, len);
+	evbuffer_drain(conn_input(c), len);
 	c->excess = true;
 	if (c->phase == HTTP_FLUSH)
 		conn_give_up(c);
@@ -131,18 +132,39 @@ conn_ready(struct http_conn *c)
 	loop_defer(c->loop, dispatch, c);
 }
 
+/* A refusal that does not wait for the rest of the request. */
+static void
+conn_ready_at_once(struct http_conn *c)
+{
+	c->excess = true;
+	http_gate_release(c, &c->http->policy);
+	strbuf_free(&c->r.body);
+	conn_ready(c);
+}
+
+static void
+conn_begin_request(struct http_conn *c)
+{
+	http_request_begin(c);
+	c->r.http10 = c->guard.http10;
+	c->r.method_name = c->guard.method;
+	c->r.head = c->guard.method && !strcmp(c->guard.method, "HEAD");
+}
+
 static void
 on_deadline(void *arg)
 {
 	struct http_conn *c = arg;
 
-	if (c->phase == HTTP_BODY) {
-		c->excess = true;
-		http_request_refuse(c, 408, "timeout", "the body took too long");
-		conn_ready(c);
-	} else {
+	if (c->phase != HTTP_HEAD && c->phase != HTTP_BODY) {
 		conn_close(c);
+		return;
 	}
+	if (c->phase == HTTP_HEAD)
+		conn_begin_request(c);
+	http_request_refuse(c, 408, "timeout", "the %s took too long",
+			    c->phase == HTTP_HEAD ? "head" : "body");
+	conn_ready_at_once(c);
 }
 
 static void
@@ -150,66 +172,126 @@ on_message_complete(evhtp_request_t *req, void *arg)
 {
 	struct http_conn *c = arg;
 
-	if (c && c->phase == HTTP_BODY)
+	if (c->phase == HTTP_BODY)
 		conn_ready(c);
-}
-
-static enum http_verdict
-check_head(struct http_conn *c)
-{
-	const evhtp_request_t *req = c->req;
-	const evhtp_uri_t *uri = req->uri;
-	struct http_fields f = {
-		/* evhtp calls every unknown version 1.1. */
-		.known_version = htparser_get_major(c->ev->parser) == 1 &&
-				 htparser_get_minor(c->ev->parser) <= 1,
-		.standard_method = req->method < htp_method_UNKNOWN,
-		.absolute = uri && uri->scheme != htp_scheme_none,
-		.path = uri && uri->path ? uri->path->full : NULL,
-		.query = uri ? (const char *)uri->query_raw : NULL,
-	};
-	evhtp_header_t *h;
-
-	/* A header without a value has a NULL one. */
-	TAILQ_FOREACH(h, req->headers_in, next)
-		http_gate_field(&f, h->key ? h->key : "", h->val ? h->val : "");
-	return http_gate_check(c, &c->http->policy, &f);
 }
 
 static evhtp_res
 on_headers(evhtp_request_t *req, evhtp_headers_t *headers, void *arg)
 {
-	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	struct http_conn *c = arg;
-	enum http_verdict verdict;
 
 	c->req = req;
 	req->cb = on_message_complete;
 	req->cbarg = c;
-	c->phase = HTTP_BODY;
-	loop_timer_set(c->deadline, c->http->policy.opts.body_ms);
-	c->r.http10 = req->proto == EVHTP_PROTO_10;
 	c->r.keep = evhtp_request_get_flags(req) & EVHTP_REQ_FLAG_KEEPALIVE;
-	c->r.method_name = htparser_get_methodstr_m(req->method);
-	http_request_begin(c);
-	verdict = check_head(c);
-	if (verdict == HTTP_REFUSE_NOW) {
-		c->excess = true;
-		conn_ready(c);
-	} else if (verdict == HTTP_SAY_GO_ON) {
-		http_conn_write(c, go_on, sizeof(go_on) - 1);
-	}
 	return EVHTP_RES_OK;
 }
 
+/* Nothing of a body stays in evhtp: a form it would parse as a query. */
 static evhtp_res
 on_body(evhtp_request_t *req, struct evbuffer *buf, void *arg)
 {
 	struct http_conn *c = arg;
+	size_t len = evbuffer_get_length(buf);
 
-	if (c->r.refused)
-		evbuffer_drain(buf, evbuffer_get_length(buf));
+	if (!c->r.refused && len)
+		strbuf_add(&c->r.body, evbuffer_pullup(buf, -1), len);
+	evbuffer_drain(buf, len);
 	return EVHTP_RES_OK;
+}
+
+/* What follows the first len bytes is not this request's. */
+static void
+conn_cut_input(struct http_conn *c, size_t len)
+{
+	struct evbuffer *in = conn_input(c), *own = evbuffer_new();
+
+	if (!own || evbuffer_remove_buffer(in, own, len) < 0)
+		log_fatal(LOG_HTTP, "out of memory for a request");
+	conn_drop_input(c);
+	/* The end of a bufferevent's input is frozen, its front is not. */
+	evbuffer_prepend_buffer(in, own);
+	evbuffer_free(own);
+}
+
+/* Hands evhtp what is here of the body, after the head if that is in front of it. */
+static void
+conn_feed(struct http_conn *c, size_t head_len)
+{
+	size_t len = evbuffer_get_length(conn_input(c)) - head_len;
+
+	if (len > c->body_left) {
+		len = c->body_left;
+		conn_cut_input(c, head_len + len);
+	}
+	if (http_gate_reserve(c, &c->http->policy, len) < 0) {
+		conn_ready_at_once(c);
+		return;
+	}
+	c->body_left -= len;
+	c->http->evhtp_read(evhtp_connection_get_bev(c->ev), c->ev);
+	if (c->ev && (c->phase == HTTP_BODY) != (c->body_left > 0)) {
+		log_error(LOG_HTTP, "peer=%s libevhtp saw another end of a request",
+			  c->peer);
+		conn_close(c);
+	}
+}
+
+static void
+conn_take_head(struct http_conn *c, const char *head)
+{
+	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	struct http *h = c->http;
+	enum http_verdict verdict;
+
+	c->phase = HTTP_BODY;
+	c->body_left = c->guard.content_length;
+	loop_timer_set(c->deadline, h->policy.opts.body_ms);
+	conn_begin_request(c);
+	verdict = http_gate_check(c, &h->policy, head);
+	if (verdict == HTTP_REFUSE_NOW) {
+		conn_ready_at_once(c);
+		return;
+	}
+	if (verdict == HTTP_SAY_GO_ON)
+		http_conn_write(c, go_on, sizeof(go_on) - 1);
+	evbuffer_drain(conn_input(c), c->guard.begin);
+	conn_feed(c, c->guard.end - c->guard.begin);
+}
+
+static void
+conn_refuse_head(struct http_conn *c, const struct http_refusal *why)
+{
+	conn_begin_request(c);
+	if (why->status == 405)
+		strbuf_adds(&c->r.headers, "Allow: GET, HEAD, POST, PUT, DELETE\r\n");
+	http_request_refuse(c, why->status, why->code, "%s", why->text);
+	conn_ready_at_once(c);
+}
+
+static void
+conn_read_head(struct http_conn *c)
+{
+	struct evbuffer *in = conn_input(c);
+	size_t len = evbuffer_get_length(in);
+	const void *head;
+	enum http_guard_verdict verdict;
+
+	if (c->phase == HTTP_IDLE) {
+		c->phase = HTTP_HEAD;
+		if (c->served)
+			loop_timer_set(c->deadline, c->http->policy.opts.head_ms);
+	}
+	len = len < HTTP_HEAD_MAX ? len : HTTP_HEAD_MAX;
+	head = evbuffer_pullup(in, (ev_ssize_t)len);
+	if (!head)
+		return;
+	verdict = http_guard_check(&c->guard, head, len);
+	if (verdict == HTTP_GUARD_HEAD)
+		conn_take_head(c, head);
+	else if (verdict == HTTP_GUARD_REFUSED)
+		conn_refuse_head(c, c->guard.refusal);
 }
 
 /* The request is over in evhtp's eyes: its answer has left or its connection dies. */
@@ -230,9 +312,28 @@ on_request_fini(evhtp_request_t *req, void *arg)
 		return EVHTP_RES_OK;
 	conn_end_request(c);
 	http_request_clear(c);
+	memset(&c->guard, 0, sizeof(c->guard));
 	c->phase = HTTP_IDLE;
 	loop_timer_set(c->deadline, c->http->policy.opts.idle_ms);
 	return EVHTP_RES_OK;
+}
+
+static void
+on_trim(void *arg)
+{
+	struct http *h = arg;
+
+	h->n_ended = 0;
+	malloc_trim(0);
+}
+
+/* Freed between smaller things that live on, the memory of many connections would stay
+ * with the allocator. */
+static void
+conn_ended(struct http *h)
+{
+	if (++h->n_ended >= TRIM_AFTER && !loop_timer_is_set(h->trim))
+		loop_timer_set(h->trim, TRIM_MS);
 }
 
 static evhtp_res
@@ -247,6 +348,7 @@ on_connection_fini(evhtp_connection_t *ev, void *arg)
 	loop_timer_stop(c->deadline);
 	TAILQ_REMOVE(&c->http->conns, c, next);
 	c->http->n_conns--;
+	conn_ended(c->http);
 	loop_defer(c->loop, conn_free, c);
 	return EVHTP_RES_OK;
 }
@@ -258,16 +360,12 @@ on_bytes(struct bufferevent *bev, void *arg)
 
 	if (!c->ev)
 		return;
-	if (c->phase <= HTTP_BODY) {
-		if (c->phase == HTTP_IDLE) {
-			c->phase = HTTP_HEAD;
-			loop_timer_set(c->deadline, c->http->policy.opts.head_ms);
-		}
-		c->http->evhtp_read(bev, c->ev);
-		if (!c->ev || c->phase <= HTTP_BODY)
-			return;
-	}
-	conn_drop_input(c);
+	if (c->phase <= HTTP_HEAD)
+		conn_read_head(c);
+	else if (c->phase == HTTP_BODY)
+		conn_feed(c, 0);
+	if (c->ev && c->phase > HTTP_BODY)
+		conn_drop_input(c);
 }
 
 static void
@@ -319,33 +417,26 @@ conn_hook(struct http_conn *c)
 				  (evhtp_hook)on_connection_fini, c);
 }
 
-/*
- * Here a guard takes its place: the three callbacks below are the only way from the
- * socket to evhtp, and on_bytes() the only caller of evhtp_read. It keeps bytes in the
- * input buffer until a head is complete and valid, and answers the others itself.
- */
-static evhtp_res
-http_on_accept(evhtp_connection_t *ev, void *arg)
+/* From here on the three callbacks are the only way from the socket to evhtp, and
+ * conn_feed() is the only caller of evhtp_read. */
+static void
+on_accepted(evhtp_connection_t *ev, bool is_unix, void *arg)
 {
-	struct listener *l = arg;
-	struct http *h = l->http;
+	struct http *h = arg;
 	struct http_conn *c = xcalloc(1, sizeof(*c));
 	struct bufferevent *bev = evhtp_connection_get_bev(ev);
 	const struct timeval stall = { .tv_sec = WRITE_STALL_S };
 
-	/* evhtp does not ask for it at the accept. */
-	if (fcntl(ev->sock, F_SETFD, FD_CLOEXEC) < 0)
-		log_error(LOG_HTTP, "close-on-exec: %s", strerror(errno));
 	c->http = h;
 	c->loop = h->policy.opts.loop;
 	c->ev = ev;
-	c->is_unix = l->path != NULL;
-	if (c->is_unix)
+	c->is_unix = is_unix;
+	if (is_unix)
 		STR_COPY(c->peer, "unix");
 	else
 		http_peer_name(ev->saddr, c->peer, sizeof(c->peer));
 	c->deadline = loop_timer_new(c->loop, on_deadline, c);
-	loop_timer_set(c->deadline, c->http->policy.opts.head_ms);
+	loop_timer_set(c->deadline, h->policy.opts.head_ms);
 	http_slot_take(c);
 	TAILQ_INSERT_TAIL(&h->conns, c, next);
 	h->n_conns++;
@@ -353,103 +444,12 @@ http_on_accept(evhtp_connection_t *ev, void *arg)
 	bufferevent_getcb(bev, &h->evhtp_read, &h->evhtp_write, &h->evhtp_event, NULL);
 	bufferevent_setcb(bev, on_bytes, on_written, on_event, c);
 	bufferevent_set_timeouts(bev, NULL, &stall);
-	return EVHTP_RES_OK;
 }
 
-/* Over the limit: say so if the socket takes it at once, and close. */
-static evhtp_res
-on_before_accept(evhtp_connection_t *ev, void *arg)
+static unsigned
+on_count(void *arg)
 {
-	static const char full[] = "HTTP/1.1 503 Service Unavailable\r\n"
-				   "Content-Length: 0\r\nConnection: close\r\n\r\n";
-	struct listener *l = arg;
-
-	if (l->http->n_conns < l->http->policy.opts.max_connections)
-		return EVHTP_RES_OK;
-	if (send(ev->sock, full, sizeof(full) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		log_debug(LOG_HTTP, "refused a connection: %s", strerror(errno));
-	return EVHTP_RES_ERROR;
-}
-
-static void
-on_resume_accept(void *arg)
-{
-	struct listener *l = arg;
-
-	if (l->htp->server)
-		evconnlistener_enable(l->htp->server);
-}
-
-static void
-on_accept_error(struct evconnlistener *server, void *arg)
-{
-	struct listener *l = ((const evhtp_t *)arg)->arg;
-
-	/* Out of descriptors, say: the listener stays readable, so trying again at
-	 * once would spin. */
-	log_warn(LOG_HTTP, "accept: %s", strerror(errno));
-	evconnlistener_disable(server);
-	loop_timer_set(l->resume, ACCEPT_PAUSE_MS);
-}
-
-static void
-listener_stop(struct listener *l)
-{
-	struct stat st;
-
-	if (!l->htp->server)
-		return;
-	evhtp_unbind_socket(l->htp);
-	loop_timer_stop(l->resume);
-	/* Unless another process has put its own there. */
-	if (l->path && !lstat(l->path, &st) && st.st_dev == l->dev &&
-	    st.st_ino == l->ino)
-		unlink(l->path);
-}
-
-static void
-listener_free(struct listener *l)
-{
-	listener_stop(l);
-	evhtp_free(l->htp);
-	loop_timer_free(l->resume);
-	free(l->path);
-	free(l);
-}
-
-/* Takes fd over, also when it fails. */
-static int
-listener_add(struct http *h, int fd, const char *path, struct err *e)
-{
-	struct listener *l = xcalloc(1, sizeof(*l));
-	struct stat st = { 0 };
-
-	l->http = h;
-	l->path = path ? xstrdup(path) : NULL;
-	if (path && !lstat(path, &st)) {
-		l->dev = st.st_dev;
-		l->ino = st.st_ino;
-	}
-	l->resume = loop_timer_new(h->policy.opts.loop, on_resume_accept, l);
-	l->htp = evhtp_new(loop_base(h->policy.opts.loop), l);
-	if (!l->htp)
-		log_fatal(LOG_HTTP, "out of memory for a listener");
-	evhtp_disable_flag(l->htp, EVHTP_FLAG_ENABLE_100_CONT);
-	evhtp_set_parser_flags(l->htp, EVHTP_PARSE_QUERY_FLAG_LENIENT |
-					       EVHTP_PARSE_QUERY_FLAG_IGNORE_FRAGMENTS);
-	evhtp_set_gencb(l->htp, on_message_complete, NULL);
-	evhtp_set_pre_accept_cb(l->htp, on_before_accept, l);
-	evhtp_set_post_accept_cb(l->htp, http_on_accept, l);
-	TAILQ_INSERT_TAIL(&h->listeners, l, next);
-	if (evhtp_accept_socket(l->htp, fd, HTTP_BACKLOG) < 0) {
-		err_set(e, ERR_SYSTEM, "cannot accept connections");
-		close(fd);
-		TAILQ_REMOVE(&h->listeners, l, next);
-		listener_free(l);
-		return -1;
-	}
-	evconnlistener_set_error_cb(l->htp->server, on_accept_error);
-	return 0;
+	return http_connections(arg);
 }
 
 struct http *
@@ -461,8 +461,14 @@ http_new(const struct http_opts *o, struct err *e)
 	h->policy.opts.head_ms = o->head_ms ? o->head_ms : HEAD_MS;
 	h->policy.opts.body_ms = o->body_ms ? o->body_ms : BODY_MS;
 	h->policy.opts.idle_ms = o->idle_ms ? o->idle_ms : IDLE_MS;
-	TAILQ_INIT(&h->listeners);
+	h->policy.opts.body_budget = o->body_budget ? o->body_budget : BODY_BUDGET;
+	h->acceptor = (struct http_acceptor){ .loop = o->loop,
+					      .on_count = on_count,
+					      .on_connection = on_accepted,
+					      .arg = h };
+	http_accept_init(&h->acceptor, o->max_connections);
 	TAILQ_INIT(&h->conns);
+	h->trim = loop_timer_new(o->loop, on_trim, h);
 	http_hosts_add(&h->policy.own, "localhost");
 	return h;
 }
@@ -471,16 +477,13 @@ void
 http_free(struct http *h)
 {
 	struct http_conn *c;
-	struct listener *l;
 
 	if (!h)
 		return;
 	while ((c = TAILQ_FIRST(&h->conns)))
 		conn_close(c);
-	while ((l = TAILQ_FIRST(&h->listeners))) {
-		TAILQ_REMOVE(&h->listeners, l, next);
-		listener_free(l);
-	}
+	http_accept_free(&h->acceptor);
+	loop_timer_free(h->trim);
 	http_hosts_free(&h->policy.own);
 	http_hosts_free(&h->policy.given);
 	free(h);
@@ -496,7 +499,7 @@ http_listen_tcp(struct http *h, const char *addr, uint16_t *port, struct err *e)
 		return -1;
 	if (http_host_name(addr, name))
 		http_hosts_add(&h->policy.own, name);
-	return listener_add(h, fd, NULL, e);
+	return http_accept_on(&h->acceptor, fd, NULL, e);
 }
 
 int
@@ -506,16 +509,13 @@ http_listen_unix(struct http *h, const char *path, struct err *e)
 
 	if (http_listen_local(path, &fd, e) < 0)
 		return -1;
-	return listener_add(h, fd, path, e);
+	return http_accept_on(&h->acceptor, fd, path, e);
 }
 
 void
 http_stop_listening(struct http *h)
 {
-	struct listener *l;
-
-	TAILQ_FOREACH(l, &h->listeners, next)
-		listener_stop(l);
+	http_accept_stop(&h->acceptor);
 }
 
 void
@@ -542,6 +542,12 @@ unsigned
 http_connections(const struct http *h)
 {
 	return h->n_conns;
+}
+
+unsigned
+http_max_connections(const struct http *h)
+{
+	return h->acceptor.max;
 }
 
 void
@@ -584,8 +590,10 @@ http_conn_finish(struct http_conn *c, bool keep)
 const char *
 http_conn_header(const struct http_conn *c, const char *name)
 {
-	evhtp_header_t *h = evhtp_headers_find_header(c->req->headers_in, name);
+	evhtp_header_t *h = c->req ? evhtp_headers_find_header(c->req->headers_in, name)
+				   : NULL;
 
+	/* One without a value has a NULL one. */
 	if (!h)
 		return NULL;
 	return h->val ? h->val : "";
@@ -594,6 +602,6 @@ http_conn_header(const struct http_conn *c, const char *name)
 const char *
 http_conn_body(const struct http_conn *c, size_t *len)
 {
-	*len = evbuffer_get_length(c->req->buffer_in);
-	return *len ? (const char *)evbuffer_pullup(c->req->buffer_in, -1) : "";
+	*len = c->r.body.len;
+	return strbuf_str(&c->r.body);
 }

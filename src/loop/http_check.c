@@ -105,22 +105,6 @@ http_check_json(const char *content_type)
 }
 
 bool
-http_check_length(const char *value, uint64_t *len)
-{
-	uint64_t n = 0;
-
-	if (!*value)
-		return false;
-	for (; *value; value++) {
-		if (*value < '0' || *value > '9' || __builtin_mul_overflow(n, 10, &n) ||
-		    __builtin_add_overflow(n, (uint64_t)(*value - '0'), &n))
-			return false;
-	}
-	*len = n;
-	return true;
-}
-
-bool
 http_check_header(const char *name, const char *value)
 {
 	static const char separators[] = "()<>@,;:\\\"/[]?={} \t";

@@ -1,5 +1,5 @@
 /*
- * http_check: is a request's head acceptable? Pure.
+ * http_check: are the values of a head acceptable? Pure.
  *
  * Hosts are names, IPv4 addresses or IPv6 addresses without brackets, lower case, no
  * port: a port says nothing about who asks, a name does (DNS rebinding).
@@ -8,7 +8,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #define HTTP_HOST_MAX 256
 
@@ -28,7 +27,5 @@ bool http_check_host(const char *value, const struct http_hosts *allowed);
 bool http_check_origin(const char *value, const struct http_hosts *allowed);
 /* application/json, with or without parameters; NULL is not. */
 bool http_check_json(const char *content_type);
-/* All digits and within 64 bits. */
-bool http_check_length(const char *value, uint64_t *len);
-/* A header name resp. value that cannot break out of its line. */
+/* An answer's header: name and value cannot break out of their line. */
 bool http_check_header(const char *name, const char *value);

@@ -6,28 +6,23 @@
 #include "http_route.h"
 #include "slipway/mem.h"
 
-#define BODY_BUDGET (64ull << 20)
+/* Longer values are none that we would accept. */
+#define FIELD_TEXT_MAX 512
 
-void
-http_gate_field(struct http_fields *f, const char *name, const char *value)
+/* A field's value as a string: NULL when it is absent, "" when it is too long. */
+static const char *
+field_text(const struct http_guard *g, const char *head, enum http_guard_field f,
+	   char text[FIELD_TEXT_MAX])
 {
-	if (!http_check_header(name, value)) {
-		f->malformed = true;
-	} else if (!strcasecmp(name, "Host")) {
-		f->host = value;
-		f->hosts++;
-	} else if (!strcasecmp(name, "Content-Length")) {
-		f->length = value;
-		f->lengths++;
-	} else if (!strcasecmp(name, "Transfer-Encoding")) {
-		f->encoded = true;
-	} else if (!strcasecmp(name, "Origin")) {
-		f->origin = value;
-	} else if (!strcasecmp(name, "Content-Type")) {
-		f->type = value;
-	} else if (!strcasecmp(name, "Expect")) {
-		f->expect = value;
-	}
+	struct http_span span = g->fields[f];
+
+	if (!(g->has & 1u << f))
+		return NULL;
+	if (span.len >= FIELD_TEXT_MAX)
+		span.len = 0;
+	memcpy(text, head + span.at, span.len);
+	text[span.len] = '\0';
+	return text;
 }
 
 /* False when the method is none of ours. */
@@ -52,81 +47,50 @@ read_method(struct http_request *r, const char *name)
 	return false;
 }
 
-/* Faults after which the end of the message is unknown, or it is too much. */
 static int
-check_framing(struct http_conn *c, struct http_policy *p, const struct http_fields *f)
+check_target(struct http_conn *c, const char *head)
 {
-	uint64_t len = 0;
-
-	if (!f->known_version)
-		return http_request_refuse(c, 505, "version", "HTTP/1.0 or 1.1 only");
-	if (f->malformed)
-		return http_request_refuse(c, 400, "invalid", "malformed header");
-	if (f->encoded)
-		return http_request_refuse(c, 411, "length_required",
-					   "Transfer-Encoding is not supported");
-	if (f->lengths > 1 || (f->lengths && !http_check_length(f->length, &len)))
-		return http_request_refuse(c, 400, "invalid", "bad Content-Length");
-	if (len > p->opts.max_body)
-		return http_request_refuse(c, 413, err_slug(ERR_TOO_LARGE),
-					   "the body is larger than %zu bytes",
-					   p->opts.max_body);
-	if (p->body_bytes + len > BODY_BUDGET)
-		return http_request_refuse(c, 503, err_slug(ERR_BUSY),
-					   "too many bodies at once");
-	if (f->expect && strcasecmp(f->expect, "100-continue") != 0)
-		return http_request_refuse(c, 417, "expectation", "unknown Expect");
-	c->r.body_len = len;
-	p->body_bytes += len;
-	return 0;
-}
-
-static int
-check_target(struct http_conn *c, const struct http_fields *f)
-{
+	const struct http_span *t = &c->guard.target;
+	const char *target = head + t->at;
+	const char *query = memchr(target, '?', t->len);
+	size_t path_len = query ? (size_t)(query - target) : t->len;
 	struct err e = { 0 };
 
-	if (!f->path || f->absolute)
-		return http_request_refuse(c, 400, "invalid", "bad request target");
-	if (http_path_decode(f->path, strlen(f->path), &c->r.path, &e) < 0)
+	if (http_path_decode(target, path_len, &c->r.path, &e) < 0)
 		return http_request_refuse_err(c, &e);
-	if (!f->query || !*f->query)
+	if (path_len + 1 >= t->len)
 		return 0;
 	c->r.query = xcalloc(1, sizeof(*c->r.query));
-	if (http_query_parse(f->query, strlen(f->query), c->r.query, &e) < 0)
+	if (http_query_parse(query + 1, t->len - path_len - 1, c->r.query, &e) < 0)
 		return http_request_refuse_err(c, &e);
 	return 0;
 }
 
 static int
-check_host(struct http_conn *c, const struct http_policy *p,
-	   const struct http_fields *f)
+check_host(struct http_conn *c, const struct http_policy *p, const char *head)
 {
-	if (f->hosts != 1)
-		return http_request_refuse(c, 400, "invalid", "%s Host header",
-					   f->hosts ? "more than one" : "no");
-	if (!c->is_unix && !http_check_host(f->host, &p->own) &&
-	    !http_check_host(f->host, &p->given))
+	char text[FIELD_TEXT_MAX];
+	const char *host = field_text(&c->guard, head, HTTP_FIELD_HOST, text);
+
+	if (!c->is_unix && !http_check_host(host, &p->own) &&
+	    !http_check_host(host, &p->given))
 		return http_request_refuse(c, 403, err_slug(ERR_FORBIDDEN),
 					   "Host is not one of this server's names");
 	return 0;
 }
 
 static int
-check_route(struct http_conn *c, const struct http_policy *p,
-	    const struct http_fields *f)
+check_route(struct http_conn *c, const struct http_policy *p, bool ours)
 {
 	const struct http_route *routes = p->opts.routes;
 	const char *path = strbuf_str(&c->r.path);
-	bool ours = c->r.method_name && read_method(&c->r, c->r.method_name);
 	char allow[HTTP_ALLOW_LEN];
 	bool known_path;
 
-	if (!ours && !f->standard_method)
-		return http_request_refuse(c, 501, "not_implemented", "unknown method");
 	c->r.route = http_route_find(routes, c->r.method, path, &known_path);
 	if (c->r.route && ours)
 		return 0;
+	c->r.route = NULL;
 	if (!known_path)
 		return http_request_refuse(c, 404, err_slug(ERR_NOT_FOUND),
 					   "there is nothing at this path");
@@ -137,33 +101,74 @@ check_route(struct http_conn *c, const struct http_policy *p,
 }
 
 static int
-check_change(struct http_conn *c, const struct http_policy *p,
-	     const struct http_fields *f)
+check_change(struct http_conn *c, const struct http_policy *p, const char *head)
 {
+	char origin_text[FIELD_TEXT_MAX], type_text[FIELD_TEXT_MAX];
+	const char *origin = field_text(&c->guard, head, HTTP_FIELD_ORIGIN, origin_text);
+	const char *type = field_text(&c->guard, head, HTTP_FIELD_TYPE, type_text);
+
 	if (!(c->r.route->flags & HTTP_ROUTE_CHANGES))
 		return 0;
-	if (f->origin && !http_check_origin(f->origin, &p->own) &&
-	    !http_check_origin(f->origin, &p->given))
+	if (origin && !http_check_origin(origin, &p->own) &&
+	    !http_check_origin(origin, &p->given))
 		return http_request_refuse(c, 403, err_slug(ERR_FORBIDDEN),
 					   "Origin is not one of this server's names");
 	/* A foreign page can make a browser send any request but one of this type. */
-	if ((f->type || f->origin || c->r.body_len) && !http_check_json(f->type))
+	if ((type || origin || c->guard.content_length) && !http_check_json(type))
 		return http_request_refuse(c, 415, err_slug(ERR_MEDIA_TYPE),
 					   "Content-Type must be application/json");
 	return 0;
 }
 
-enum http_verdict
-http_gate_check(struct http_conn *c, struct http_policy *p, const struct http_fields *f)
+static int
+refuse_for_budget(struct http_conn *c)
 {
-	bool waits = f->expect && !c->r.http10;
+	strbuf_adds(&c->r.headers, "Retry-After: 1\r\n");
+	return http_request_refuse(c, 503, err_slug(ERR_BUSY), "too many bodies at once");
+}
 
-	if (check_framing(c, p, f) < 0)
+static int
+check_length(struct http_conn *c, const struct http_policy *p)
+{
+	size_t most = http_route_max_body(c->r.route, p->opts.max_body);
+	uint64_t len = c->guard.content_length;
+
+	if (len > most)
+		return c->r.refused ? -1
+				    : http_request_refuse(
+					      c, 413, err_slug(ERR_TOO_LARGE),
+					      "the body is larger than %zu bytes", most);
+	if (len > p->opts.body_budget - p->body_bytes)
+		return c->r.refused ? -1 : refuse_for_budget(c);
+	return 0;
+}
+
+enum http_verdict
+http_gate_check(struct http_conn *c, const struct http_policy *p, const char *head)
+{
+	bool ours = read_method(&c->r, c->r.method_name);
+	bool ok = check_target(c, head) == 0 && check_host(c, p, head) == 0 &&
+		  check_route(c, p, ours) == 0;
+
+	/* Such a body is not waited for, whatever else is wrong. */
+	if (check_length(c, p) < 0)
 		return HTTP_REFUSE_NOW;
-	if (check_target(c, f) < 0 || check_host(c, p, f) < 0 ||
-	    check_route(c, p, f) < 0 || check_change(c, p, f) < 0)
-		return waits ? HTTP_REFUSE_NOW : HTTP_GO_ON;
-	return waits && c->r.body_len ? HTTP_SAY_GO_ON : HTTP_GO_ON;
+	if (!ok || check_change(c, p, head) < 0)
+		return c->guard.expects ? HTTP_REFUSE_NOW : HTTP_GO_ON;
+	return c->guard.expects && c->guard.content_length ? HTTP_SAY_GO_ON : HTTP_GO_ON;
+}
+
+int
+http_gate_reserve(struct http_conn *c, struct http_policy *p, size_t len)
+{
+	/* What is thrown away needs no room. */
+	if (c->r.refused)
+		return 0;
+	if (len > p->opts.body_budget - p->body_bytes)
+		return refuse_for_budget(c);
+	c->r.body_len += len;
+	p->body_bytes += len;
+	return 0;
 }
 
 void

@@ -9,6 +9,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "http_guard.h"
 #include "http_query.h"
 #include "slipway/http.h"
 #include "slipway/loop.h"
@@ -31,7 +32,7 @@ enum http_phase {
 
 struct http_request {
 	enum http_method method;
-	const char *method_name;
+	const char *method_name; /* NULL when it is unknown */
 	const struct http_route *route;
 	bool head;
 	bool http10;
@@ -42,7 +43,8 @@ struct http_request {
 	struct strbuf headers;	  /* lines of the answer's head */
 	int refused;		  /* status to answer instead of calling the handler */
 	struct strbuf refusal;
-	uint64_t body_len; /* reserved of the budget */
+	struct strbuf body;
+	size_t body_len; /* counted against the budget */
 	void (*on_close)(void *);
 	void *on_close_arg;
 	void (*on_drain)(void *);
@@ -54,9 +56,12 @@ struct http_conn {
 	struct http *http;
 	struct loop *loop;
 	struct evhtp_connection *ev; /* NULL once the connection is gone */
-	struct evhtp_request *req;   /* from its head until its answer has left */
+	/* From its head until its answer has left; NULL when evhtp never saw it. */
+	struct evhtp_request *req;
 	struct loop_timer *deadline;
 	enum http_phase phase;
+	struct http_guard guard; /* of the head that comes or came */
+	uint64_t body_left;	 /* bytes of the body that are to come */
 	bool is_unix;
 	bool excess; /* bytes follow which are not the request's: close after it */
 	uint32_t slot;
@@ -87,5 +92,6 @@ size_t http_conn_pending(const struct http_conn *c);
 bool http_conn_may_keep(const struct http_conn *c);
 /* The answer is written completely. */
 void http_conn_finish(struct http_conn *c, bool keep);
+/* NULL also when evhtp never saw the request. */
 const char *http_conn_header(const struct http_conn *c, const char *name);
 const char *http_conn_body(const struct http_conn *c, size_t *len);

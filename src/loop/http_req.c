@@ -103,6 +103,7 @@ http_request_clear(struct http_conn *c)
 	strbuf_free(&r->path);
 	strbuf_free(&r->headers);
 	strbuf_free(&r->refusal);
+	strbuf_free(&r->body);
 	if (r->query)
 		http_query_free(r->query);
 	free(r->query);

@@ -79,3 +79,11 @@ http_route_rest(const struct http_route *route, const char *path)
 	return path +
 	       (route->flags & HTTP_ROUTE_PREFIX ? strlen(route->path) : strlen(path));
 }
+
+size_t
+http_route_max_body(const struct http_route *route, size_t usual)
+{
+	size_t mib = route ? route->flags >> HTTP_ROUTE_BODY_SHIFT : 0;
+
+	return mib ? mib << 20 : usual;
+}

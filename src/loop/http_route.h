@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "slipway/http.h"
 
@@ -22,3 +23,5 @@ void http_route_allow(const struct http_route *routes, const char *path,
 		      char allow[HTTP_ALLOW_LEN]);
 /* What follows the route's prefix in path; "" for an exact route. */
 const char *http_route_rest(const struct http_route *route, const char *path);
+/* The largest body the route takes; usual is for those which say nothing, and for NULL. */
+size_t http_route_max_body(const struct http_route *route, size_t usual);

@@ -23,6 +23,7 @@
 
 #include <event2/event.h>
 
+#include "loop_mem.h"
 #include "slipway/clock.h"
 #include "slipway/log.h"
 #include "slipway/mem.h"
@@ -145,6 +146,7 @@ loop_new(struct err *e)
 	l->thread = pthread_self();
 	/* Peers leave while we write to them; that is EPIPE, not our death. */
 	signal(SIGPIPE, SIG_IGN);
+	loop_mem_use();
 	event_set_log_callback(on_libevent_message);
 	event_set_fatal_callback(on_libevent_fatal);
 

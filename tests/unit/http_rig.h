@@ -50,6 +50,17 @@ handle_echo(struct http_req r, void *arg)
 }
 
 static void
+handle_count(struct http_req r, void *arg)
+{
+	char text[32];
+	size_t len;
+
+	http_req_body(r, &len);
+	snprintf(text, sizeof(text), "%zu bytes", len);
+	http_reply(r, 200, "text/plain", text, strlen(text));
+}
+
+static void
 on_closed(void *arg)
 {
 	cr_assert_not(http_req_alive(pending));
@@ -159,6 +170,7 @@ static const struct http_route routes[] = {
 	{ HTTP_GET, "/hello", 0, handle_hello },
 	{ HTTP_POST, "/echo", HTTP_ROUTE_CHANGES, handle_echo },
 	{ HTTP_POST, "/raw", 0, handle_echo },
+	{ HTTP_POST, "/large", HTTP_ROUTE_BODY_MIB(2), handle_count },
 	{ HTTP_GET, "/later", 0, handle_later },
 	{ HTTP_GET, "/stream", 0, handle_stream },
 	{ HTTP_GET, "/big", 0, handle_big },

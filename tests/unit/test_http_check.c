@@ -101,22 +101,6 @@ Test(http_check, json_may_have_parameters)
 	cr_assert_not(http_check_json(NULL));
 }
 
-Test(http_check, a_length_is_digits_within_64_bits)
-{
-	uint64_t n;
-
-	cr_assert(http_check_length("0", &n) && n == 0);
-	cr_assert(http_check_length("00042", &n) && n == 42);
-	cr_assert(http_check_length("18446744073709551615", &n) && n == UINT64_MAX);
-	cr_assert_not(http_check_length("18446744073709551616", &n));
-	cr_assert_not(http_check_length("", &n));
-	cr_assert_not(http_check_length("-1", &n));
-	cr_assert_not(http_check_length("+1", &n));
-	cr_assert_not(http_check_length("1 ", &n));
-	cr_assert_not(http_check_length("0x10", &n));
-	cr_assert_not(http_check_length("1,1", &n));
-}
-
 Test(http_check, headers_cannot_break_out_of_their_line)
 {
 	cr_assert(http_check_header("X-A_b.1", "any text; \t\xc3\xbc"));

@@ -172,7 +172,7 @@ Test(http_gate, ambiguous_framing_is_refused)
 		      "HTTP/1.1 411 ", "Connection: close\r\n");
 	assert_answer("POST /raw HTTP/1.1\r\n" HOST
 		      "Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
-		      "HTTP/1.1 411 ", "Connection: close\r\n");
+		      "HTTP/1.1 400 ", "Connection: close\r\n");
 	assert_answer("POST /raw HTTP/1.1\r\n" HOST
 		      "Content-Length: 3\r\nContent-Length: 3\r\n\r\nabc",
 		      "HTTP/1.1 400 ", "Content-Length");
