@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -319,6 +320,22 @@ conn_hook(struct http_conn *c)
 				  (evhtp_hook)on_connection_fini, c);
 }
 
+static void
+conn_set_peer(struct http_conn *c)
+{
+	struct ucred cred;
+	socklen_t len = sizeof(cred);
+
+	if (!c->is_unix) {
+		http_peer_name(c->ev->saddr, c->peer, sizeof(c->peer));
+		return;
+	}
+	STR_COPY(c->peer, "unix");
+	c->has_uid = !getsockopt(c->ev->sock, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+	if (c->has_uid)
+		c->uid = cred.uid;
+}
+
 /*
  * Here a guard takes its place: the three callbacks below are the only way from the
  * socket to evhtp, and on_bytes() the only caller of evhtp_read. It keeps bytes in the
@@ -338,12 +355,10 @@ http_on_accept(evhtp_connection_t *ev, void *arg)
 		log_error(LOG_HTTP, "close-on-exec: %s", strerror(errno));
 	c->http = h;
 	c->loop = h->policy.opts.loop;
+	c->opts = &h->policy.opts;
 	c->ev = ev;
 	c->is_unix = l->path != NULL;
-	if (c->is_unix)
-		STR_COPY(c->peer, "unix");
-	else
-		http_peer_name(ev->saddr, c->peer, sizeof(c->peer));
+	conn_set_peer(c);
 	c->deadline = loop_timer_new(c->loop, on_deadline, c);
 	loop_timer_set(c->deadline, c->http->policy.opts.head_ms);
 	http_slot_take(c);
@@ -483,6 +498,7 @@ http_free(struct http *h)
 	}
 	http_hosts_free(&h->policy.own);
 	http_hosts_free(&h->policy.given);
+	http_hosts_free(&h->policy.origins);
 	free(h);
 }
 
@@ -524,6 +540,14 @@ http_set_hosts(struct http *h, const char *const *hosts, size_t n)
 	http_hosts_free(&h->policy.given);
 	for (size_t i = 0; i < n; i++)
 		http_hosts_add(&h->policy.given, hosts[i]);
+}
+
+void
+http_set_origins(struct http *h, const char *const *origins, size_t n)
+{
+	http_hosts_free(&h->policy.origins);
+	for (size_t i = 0; i < n; i++)
+		http_hosts_add(&h->policy.origins, origins[i]);
 }
 
 void
@@ -589,6 +613,22 @@ http_conn_header(const struct http_conn *c, const char *name)
 	if (!h)
 		return NULL;
 	return h->val ? h->val : "";
+}
+
+size_t
+http_conn_header_all(const struct http_conn *c, const char *name, struct strbuf *out)
+{
+	evhtp_header_t *h;
+	size_t n = 0;
+
+	TAILQ_FOREACH(h, c->req->headers_in, next) {
+		if (!h->key || strcasecmp(h->key, name) != 0)
+			continue;
+		if (n++)
+			strbuf_adds(out, ", ");
+		strbuf_adds(out, h->val ? h->val : "");
+	}
+	return n;
 }
 
 const char *

@@ -39,10 +39,13 @@ struct http_request {
 	bool chunked;
 	struct strbuf path;
 	struct http_query *query; /* NULL: no query */
+	struct http_query *form;  /* NULL: not asked for yet, or none */
 	struct strbuf headers;	  /* lines of the answer's head */
 	int refused;		  /* status to answer instead of calling the handler */
 	struct strbuf refusal;
 	uint64_t body_len; /* reserved of the budget */
+	int status;	   /* answered with, or 0 */
+	void *data;	   /* the owner's */
 	void (*on_close)(void *);
 	void *on_close_arg;
 	void (*on_drain)(void *);
@@ -52,6 +55,7 @@ struct http_request {
 struct http_conn {
 	TAILQ_ENTRY(http_conn) next;
 	struct http *http;
+	const struct http_opts *opts;
 	struct loop *loop;
 	struct evhtp_connection *ev; /* NULL once the connection is gone */
 	struct evhtp_request *req;   /* from its head until its answer has left */
@@ -62,6 +66,8 @@ struct http_conn {
 	uint32_t slot;
 	unsigned served;
 	char peer[64];
+	bool has_uid; /* of the process at the other end of a unix socket */
+	uid_t uid;
 	struct http_request r;
 };
 
@@ -88,4 +94,6 @@ bool http_conn_may_keep(const struct http_conn *c);
 /* The answer is written completely. */
 void http_conn_finish(struct http_conn *c, bool keep);
 const char *http_conn_header(const struct http_conn *c, const char *name);
+size_t http_conn_header_all(const struct http_conn *c, const char *name,
+			    struct strbuf *out);
 const char *http_conn_body(const struct http_conn *c, size_t *len);
