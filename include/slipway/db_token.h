@@ -13,8 +13,8 @@
 void db_token_put(struct db *db, const struct token *t);
 void db_token_del(struct db *db, const struct token *t);
 /* fn returns false to stop. */
-int db_token_each(struct db *db, bool (*fn)(void *arg, const struct token *t), void *arg,
-		  struct err *e);
+int db_token_each(struct db *db, bool (*fn)(void *arg, const struct token *t),
+		  void *arg, struct err *e);
 
 /* Small values of web's in DB_META, by name. */
 void db_meta_put(struct db *db, const char *name, const void *data, size_t len);

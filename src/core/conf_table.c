@@ -106,8 +106,8 @@ const struct conf_key conf_keys[] = {
 	{ "secrets.dir", TEXT(secrets_dir), "", CHECK(path),
 	  HELP("directory (mode 0700) with one file per secret") },
 
-	{ "retention.jobs", DURATION(retention_jobs_ms), "7d",
-	  RANGE(0, DAYS(3650)), HELP("how long finished jobs are kept") },
+	{ "retention.jobs", DURATION(retention_jobs_ms), "7d", RANGE(0, DAYS(3650)),
+	  HELP("how long finished jobs are kept") },
 	{ "retention.keep", INT(retention_keep), "10", RANGE(0, 1000000),
 	  HELP("the last jobs of each branch that are kept whatever their age") },
 };

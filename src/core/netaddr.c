@@ -41,9 +41,9 @@ netaddr_parse_hop(const char *s, size_t len, struct netaddr *out)
 		return false;
 	if (s[0] == '[') {
 		close = memchr(s, ']', len);
-		if (!close || (close + 1 < end && (close[1] != ':' ||
-						   !is_port(close + 2,
-							    (size_t)(end - close - 2)))))
+		if (!close || (close + 1 < end &&
+			       (close[1] != ':' ||
+				!is_port(close + 2, (size_t)(end - close - 2)))))
 			return false;
 		return memchr(s, ':', (size_t)(close - s)) &&
 		       netaddr_parse(s + 1, (size_t)(close - s - 1), out);
@@ -96,8 +96,8 @@ is_within(const struct netaddr *a, const struct netaddr_net *net)
 
 	if (memcmp(a->bytes, net->addr.bytes, bytes) != 0)
 		return false;
-	return !rest || a->bytes[bytes] >> (8 - rest) ==
-				net->addr.bytes[bytes] >> (8 - rest);
+	return !rest ||
+	       a->bytes[bytes] >> (8 - rest) == net->addr.bytes[bytes] >> (8 - rest);
 }
 
 bool

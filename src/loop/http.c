@@ -20,7 +20,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -320,22 +319,6 @@ conn_hook(struct http_conn *c)
 				  (evhtp_hook)on_connection_fini, c);
 }
 
-static void
-conn_set_peer(struct http_conn *c)
-{
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-
-	if (!c->is_unix) {
-		http_peer_name(c->ev->saddr, c->peer, sizeof(c->peer));
-		return;
-	}
-	STR_COPY(c->peer, "unix");
-	c->has_uid = !getsockopt(c->ev->sock, SOL_SOCKET, SO_PEERCRED, &cred, &len);
-	if (c->has_uid)
-		c->uid = cred.uid;
-}
-
 /*
  * Here a guard takes its place: the three callbacks below are the only way from the
  * socket to evhtp, and on_bytes() the only caller of evhtp_read. It keeps bytes in the
@@ -358,7 +341,7 @@ http_on_accept(evhtp_connection_t *ev, void *arg)
 	c->opts = &h->policy.opts;
 	c->ev = ev;
 	c->is_unix = l->path != NULL;
-	conn_set_peer(c);
+	http_conn_set_peer(c);
 	c->deadline = loop_timer_new(c->loop, on_deadline, c);
 	loop_timer_set(c->deadline, c->http->policy.opts.head_ms);
 	http_slot_take(c);
@@ -603,37 +586,4 @@ http_conn_finish(struct http_conn *c, bool keep)
 	if (!http_conn_pending(c))
 		bufferevent_trigger(evhtp_connection_get_bev(c->ev), EV_WRITE,
 				    BEV_TRIG_DEFER_CALLBACKS);
-}
-
-const char *
-http_conn_header(const struct http_conn *c, const char *name)
-{
-	evhtp_header_t *h = evhtp_headers_find_header(c->req->headers_in, name);
-
-	if (!h)
-		return NULL;
-	return h->val ? h->val : "";
-}
-
-size_t
-http_conn_header_all(const struct http_conn *c, const char *name, struct strbuf *out)
-{
-	evhtp_header_t *h;
-	size_t n = 0;
-
-	TAILQ_FOREACH(h, c->req->headers_in, next) {
-		if (!h->key || strcasecmp(h->key, name) != 0)
-			continue;
-		if (n++)
-			strbuf_adds(out, ", ");
-		strbuf_adds(out, h->val ? h->val : "");
-	}
-	return n;
-}
-
-const char *
-http_conn_body(const struct http_conn *c, size_t *len)
-{
-	*len = evbuffer_get_length(c->req->buffer_in);
-	return *len ? (const char *)evbuffer_pullup(c->req->buffer_in, -1) : "";
 }

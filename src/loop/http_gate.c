@@ -38,9 +38,9 @@ read_method(struct http_request *r, const char *name)
 		const char *name;
 		enum http_method method;
 	} methods[] = {
-		{ "GET", HTTP_GET }, { "HEAD", HTTP_GET },	{ "POST", HTTP_POST },
-		{ "PUT", HTTP_PUT }, { "DELETE", HTTP_DELETE },
-		{ "OPTIONS", HTTP_OPTIONS },
+		{ "GET", HTTP_GET },	   { "HEAD", HTTP_GET },
+		{ "POST", HTTP_POST },	   { "PUT", HTTP_PUT },
+		{ "DELETE", HTTP_DELETE }, { "OPTIONS", HTTP_OPTIONS },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++) {

@@ -15,7 +15,7 @@ struct http_policy {
 	struct http_hosts own; /* localhost and what we listen on */
 	struct http_hosts given;
 	struct http_hosts origins; /* whole ones, besides those of our hosts */
-	uint64_t body_bytes; /* reserved by all requests under way */
+	uint64_t body_bytes;	   /* reserved by all requests under way */
 };
 
 struct http_fields {

@@ -87,13 +87,15 @@ void http_request_dispatch(struct http_conn *c, void *handler_arg);
 /* The socket took everything. */
 void http_request_drained(struct http_conn *c);
 
+/* http_msg.c: what evhtp knows of the connection and the message. */
+void http_conn_set_peer(struct http_conn *c);
+const char *http_conn_header(const struct http_conn *c, const char *name);
+size_t http_conn_header_all(const struct http_conn *c, const char *name,
+			    struct strbuf *out);
+const char *http_conn_body(const struct http_conn *c, size_t *len);
 /* http.c: the connection under a request. */
 void http_conn_write(struct http_conn *c, const void *data, size_t len);
 size_t http_conn_pending(const struct http_conn *c);
 bool http_conn_may_keep(const struct http_conn *c);
 /* The answer is written completely. */
 void http_conn_finish(struct http_conn *c, bool keep);
-const char *http_conn_header(const struct http_conn *c, const char *name);
-size_t http_conn_header_all(const struct http_conn *c, const char *name,
-			    struct strbuf *out);
-const char *http_conn_body(const struct http_conn *c, size_t *len);

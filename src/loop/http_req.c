@@ -293,7 +293,8 @@ http_req_form(struct http_req r, const char *key)
 	if (!c->r.form) {
 		body = http_conn_body(c, &len);
 		c->r.form = xcalloc(1, sizeof(*c->r.form));
-		if (len > FORM_MAX || http_query_parse(body, len, c->r.form, NULL) < 0) {
+		if (len > FORM_MAX ||
+		    http_query_parse(body, len, c->r.form, NULL) < 0) {
 			http_query_free(c->r.form);
 			memset(c->r.form, 0, sizeof(*c->r.form));
 		}

@@ -4,11 +4,8 @@
 #include <string.h>
 
 static const char *const method_names[HTTP_METHODS] = {
-	[HTTP_GET] = "GET, HEAD",
-	[HTTP_POST] = "POST",
-	[HTTP_PUT] = "PUT",
-	[HTTP_DELETE] = "DELETE",
-	[HTTP_OPTIONS] = "OPTIONS",
+	[HTTP_GET] = "GET, HEAD", [HTTP_POST] = "POST",	      [HTTP_PUT] = "PUT",
+	[HTTP_DELETE] = "DELETE", [HTTP_OPTIONS] = "OPTIONS",
 };
 
 /* How well a route's path fits: 0 not at all, more is better. */

@@ -24,7 +24,8 @@ add_scopes(struct json_object *o, enum token_scope scope)
 	struct json_object *list = json_object_new_array();
 
 	for (enum token_scope s = TOKEN_READ; s <= scope; s++)
-		json_object_array_add(list, json_object_new_string(token_scope_name(s)));
+		json_object_array_add(list,
+				      json_object_new_string(token_scope_name(s)));
 	json_object_object_add(o, "scopes", list);
 }
 
@@ -114,8 +115,9 @@ read_scopes(struct json_object *body, enum token_scope *out, struct err *e)
 		*out = s > *out ? s : *out;
 	}
 	if (*out == TOKEN_NOTHING)
-		return err_field(e, ERR_INVALID, "scopes",
-				 "scopes must be a list of some of read, submit, admin");
+		return err_field(
+			e, ERR_INVALID, "scopes",
+			"scopes must be a list of some of read, submit, admin");
 	return 0;
 }
 
@@ -153,7 +155,8 @@ on_created(void *arg, const struct err *err)
 		http_reply_err(c->req, err);
 	} else if (http_req_alive(c->req)) {
 		o = json_object_new_object();
-		json_object_object_add(o, "name", json_object_new_string(c->token.name));
+		json_object_object_add(o, "name",
+				       json_object_new_string(c->token.name));
 		json_object_object_add(o, "token", json_object_new_string(c->text));
 		add_scopes(o, c->token.scope);
 		add_time(o, "expiresAt", c->token.expires_at);

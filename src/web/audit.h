@@ -20,8 +20,8 @@
 #include <sys/types.h>
 
 #include "slipway/id.h"
-#include "slipway/netaddr.h"
 #include "slipway/loop.h"
+#include "slipway/netaddr.h"
 #include "slipway/pool.h"
 #include "slipway/strbuf.h"
 
@@ -38,7 +38,7 @@ struct audit_entry {
 	char method[8];
 	char *path; /* malloc'ed */
 	char job[JOB_ID_MAX + 1];
-	int status;	       /* 0: the client left before the answer */
+	int status;		   /* 0: the client left before the answer */
 	uint64_t suppressed, lost; /* audit's own */
 };
 
@@ -55,5 +55,6 @@ const char *audit_trouble(const struct audit *a);
 /* The last lines as a JSON array, the newest first. done may come after the audit is
  * gone; text is NULL after an error. */
 int audit_read(struct audit *a, unsigned limit,
-	       void (*done)(void *arg, const struct strbuf *text, const struct err *err),
+	       void (*done)(void *arg, const struct strbuf *text,
+			    const struct err *err),
 	       void *arg, struct err *e);

@@ -163,7 +163,8 @@ audit_append(const char *path, const struct strbuf *lines, size_t max, struct er
 static int
 read_tail(const char *path, struct strbuf *out, struct err *e)
 {
-	cleanup_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	cleanup_close int fd = open(path,
+				    O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct stat st;
 	off_t from;
 	ssize_t n;

@@ -109,6 +109,15 @@ note_who(struct http_req r, const struct auth_who *who)
 	STR_COPY(en->who, who->name);
 }
 
+static void
+note_status(struct http_req r, int status)
+{
+	struct audit_entry *en = http_req_data(r);
+
+	if (en)
+		en->status = status;
+}
+
 void
 auth_begin(struct auth *a, struct http_req r)
 {
@@ -140,7 +149,8 @@ auth_end(struct auth *a, struct http_req r, int status)
 	if (!en)
 		return;
 	http_req_set_data(r, NULL);
-	en->status = status;
+	if (!en->status)
+		en->status = status;
 	audit_add(a->audit, en);
 }
 
@@ -227,8 +237,9 @@ identify(struct auth *a, struct http_req r, struct auth_who *who, struct err *e)
 	auth_who_locate(&a->rules, r, who);
 	bearer = auth_who_bearer(r, &text, &len);
 	if (bearer < 0)
-		return err_set(e, ERR_UNAUTHORIZED,
-			       "there must be one Authorization header, with one token");
+		return err_set(
+			e, ERR_UNAUTHORIZED,
+			"there must be one Authorization header, with one token");
 	if (bearer)
 		return check_token(a, text, len, r, who, e);
 	auth_who_find(&a->rules, r, who);
@@ -261,8 +272,9 @@ check_page(struct auth *a, struct http_req r, const struct web_route *route,
 	    (who->via != AUTH_SESSION && who->via != AUTH_PROXY) ||
 	    auth_who_is_own_page(&a->rules, r))
 		return 0;
-	return err_set(e, ERR_FORBIDDEN,
-		       "a change by a logged in browser needs the Origin of this server");
+	return err_set(
+		e, ERR_FORBIDDEN,
+		"a change by a logged in browser needs the Origin of this server");
 }
 
 static int
@@ -282,8 +294,9 @@ check_rate(struct auth *a, struct http_req r, const struct auth_who *who, struct
 			key = auth_who_key(who);
 		wait = auth_limit_take(a->visits, &key, now, limit);
 	}
-	return wait ? wait_set(r, wait, e, "too many requests "
-					   "(limits.requests_per_minute)")
+	return wait ? wait_set(r, wait, e,
+			       "too many requests "
+			       "(limits.requests_per_minute)")
 		    : 0;
 }
 
@@ -343,10 +356,11 @@ static void
 cookie_set(struct auth *a, struct http_req r, const struct auth_who *who,
 	   const char *value, int64_t seconds)
 {
-	cleanup_free char *cookie = xasprintf(
-		AUTH_SESSION_COOKIE "=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%lld%s",
-		value, (long long)seconds,
-		auth_who_is_secure(&a->rules, r, who) ? "; Secure" : "");
+	cleanup_free char *cookie =
+		xasprintf(AUTH_SESSION_COOKIE
+			  "=%s; Path=/; HttpOnly; SameSite=Strict; Max-Age=%lld%s",
+			  value, (long long)seconds,
+			  auth_who_is_secure(&a->rules, r, who) ? "; Secure" : "");
 
 	http_set_header(r, "Set-Cookie", cookie);
 }
@@ -363,8 +377,11 @@ auth_login(struct auth *a, struct http_req r, const char *token, struct err *e)
 	while (len && strchr(" \t\r\n", token[len - 1]))
 		len--;
 	auth_who_locate(&a->rules, r, &who);
-	if (check_token(a, token, len, r, &who, e))
+	if (check_token(a, token, len, r, &who, e)) {
+		/* Browsers are answered otherwise. */
+		note_status(r, err_http_status(e->code));
 		return -1;
+	}
 	if (who.token->t.expires_at && who.token->t.expires_at < until)
 		until = who.token->t.expires_at;
 	who.via = AUTH_SESSION;

@@ -21,7 +21,7 @@ struct peer {
 };
 
 struct auth_limit {
-	struct peer *peers; /* by who */
+	struct peer *peers;	       /* by who */
 	TAILQ_HEAD(peers, peer) heard; /* the longest ago first */
 	size_t n, max;
 };

@@ -49,7 +49,8 @@ read_seconds(const char *s, const char *end, int64_t *value)
 {
 	const char *from = s;
 
-	for (*value = 0; s < end && *s >= '0' && *s <= '9' && s - from < DIGITS_MAX; s++)
+	for (*value = 0; s < end && *s >= '0' && *s <= '9' && s - from < DIGITS_MAX;
+	     s++)
 		*value = *value * 10 + (*s - '0');
 	return s;
 }

@@ -254,7 +254,8 @@ auth_tokens_revoke(struct auth_tokens *ts, const char *name, auth_tokens_fn *don
 	struct entry *en = entry_named(ts, name);
 
 	if (!en || !en->committed)
-		return err_field(e, ERR_NOT_FOUND, "name", "there is no token of that name");
+		return err_field(e, ERR_NOT_FOUND, "name",
+				 "there is no token of that name");
 	log_info(LOG_WEB, "token=%s revoked", en->at.t.name);
 	db_begin(ts->db, 0);
 	db_token_del(ts->db, &en->at.t);

@@ -42,8 +42,8 @@ bool auth_tokens_begun(const struct auth_tokens *ts);
 /* Is there one that has not expired? */
 bool auth_tokens_any_live(const struct auth_tokens *ts, int64_t now);
 /* By name. */
-void auth_tokens_each(struct auth_tokens *ts, void (*fn)(void *arg, const struct token *t),
-		      void *arg);
+void auth_tokens_each(struct auth_tokens *ts,
+		      void (*fn)(void *arg, const struct token *t), void *arg);
 
 typedef void auth_tokens_fn(void *arg, const struct err *err);
 /* -1 when it is refused at once: ERR_CONFLICT, or ERR_QUEUE_FULL. */

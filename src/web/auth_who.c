@@ -10,9 +10,9 @@
 #include "slipway/mem.h"
 
 const char *const auth_via_names[AUTH_VIAS] = {
-	[AUTH_NOBODY] = "none",	      [AUTH_ANYBODY] = "anonymous",
-	[AUTH_TOKEN] = "token",	      [AUTH_SESSION] = "session",
-	[AUTH_UNIX] = "unix",	      [AUTH_PROXY] = "proxy",
+	[AUTH_NOBODY] = "none", [AUTH_ANYBODY] = "anonymous",
+	[AUTH_TOKEN] = "token", [AUTH_SESSION] = "session",
+	[AUTH_UNIX] = "unix",	[AUTH_PROXY] = "proxy",
 };
 
 void
@@ -59,8 +59,8 @@ auth_who_locate(const struct auth_rules *rules, struct http_req r, struct auth_w
 		who->has_uid = http_req_uid(r, &who->uid);
 		who->from_proxy = rules->trust_unix;
 	} else if (peer && netaddr_parse_hop(peer, strlen(peer), &who->from)) {
-		who->from_proxy =
-			netaddr_is_in(&who->from, rules->proxies, rules->nproxies);
+		who->from_proxy = netaddr_is_in(&who->from, rules->proxies,
+						rules->nproxies);
 	}
 	/* Some proxies add a line of their own instead of going on with the last. */
 	if (who->from_proxy && http_req_header_all(r, "X-Forwarded-For", &list))
@@ -78,7 +78,8 @@ auth_who_bearer(struct http_req r, const char **text, size_t *len)
 	/* Other schemes are meant for a proxy before us. */
 	if (!value || strncasecmp(value, scheme, sizeof(scheme) - 1) != 0 ||
 	    (value[sizeof(scheme) - 1] && value[sizeof(scheme) - 1] != ' '))
-		return value && http_req_header_all(r, "Authorization", &all) > 1 ? -1 : 0;
+		return value && http_req_header_all(r, "Authorization", &all) > 1 ? -1
+										  : 0;
 	if (http_req_header_all(r, "Authorization", &all) > 1)
 		return -1;
 	value += sizeof(scheme) - 1;
@@ -135,7 +136,8 @@ auth_who_key(const struct auth_who *who)
 	uint8_t hash[EVP_MAX_MD_SIZE];
 	struct netaddr key;
 
-	if (EVP_Digest(who->name, strlen(who->name), hash, NULL, EVP_sha256(), NULL) != 1)
+	if (EVP_Digest(who->name, strlen(who->name), hash, NULL, EVP_sha256(), NULL) !=
+	    1)
 		log_fatal(LOG_WEB, "sha-256 is not available");
 	memcpy(&key, hash, sizeof(key));
 	return key;
@@ -200,7 +202,8 @@ auth_who_is_secure(const struct auth_rules *rules, struct http_req r,
 
 	if (!strncmp(rules->conf->public_url, "https://", 8))
 		return true;
-	return who->from_proxy && http_req_header_all(r, "X-Forwarded-Proto", &proto) == 1 &&
+	return who->from_proxy &&
+	       http_req_header_all(r, "X-Forwarded-Proto", &proto) == 1 &&
 	       !strcasecmp(strbuf_str(&proto), "https");
 }
 
@@ -219,5 +222,6 @@ auth_who_is_own_page(const struct auth_rules *rules, struct http_req r)
 	if (host && *host && !strcasecmp(name, host))
 		return true;
 	len = strlen(origin);
-	return len > 0 && !strncasecmp(url, origin, len) && (!url[len] || url[len] == '/');
+	return len > 0 && !strncasecmp(url, origin, len) &&
+	       (!url[len] || url[len] == '/');
 }

@@ -42,9 +42,10 @@ reply_page(struct http_req r, int status, const struct strbuf *main, const char 
 		html_text(&out, again);
 		strbuf_adds(&out, "\">\n");
 	}
-	strbuf_adds(&out, "<link rel=\"stylesheet\" href=\"/dashboard.css?v="
-			  SLIPWAY_VERSION "\"></head><body>\n"
-			  "<header><h1>slipway</h1></header>\n<main>\n");
+	strbuf_adds(&out,
+		    "<link rel=\"stylesheet\" href=\"/dashboard.css?v=" SLIPWAY_VERSION
+		    "\"></head><body>\n"
+		    "<header><h1>slipway</h1></header>\n<main>\n");
 	strbuf_add(&out, main->data, main->len);
 	strbuf_adds(&out, "</main></body></html>\n");
 	http_set_header(r, "Content-Security-Policy", policy);
@@ -68,13 +69,14 @@ reply_form(struct http_req r, int status, const char *next, const char *wrong)
 	strbuf_adds(&main, "<form method=\"post\" action=\"/login\">\n"
 			   "<input type=\"hidden\" name=\"next\" value=\"");
 	html_text(&main, next);
-	strbuf_adds(&main,
-		    "\">\n<p><label>Access token<br>\n"
-		    "<input type=\"password\" name=\"token\" required autofocus "
-		    "size=\"50\" autocomplete=\"current-password\" spellcheck=\"false\">"
-		    "</label></p>\n<p><button>Log in</button></p>\n</form>\n"
-		    "<p><small>On the server, <code>slipway token create --name NAME "
-		    "--scope read</code> makes a token.</small></p>\n");
+	strbuf_adds(
+		&main,
+		"\">\n<p><label>Access token<br>\n"
+		"<input type=\"password\" name=\"token\" required autofocus "
+		"size=\"50\" autocomplete=\"current-password\" spellcheck=\"false\">"
+		"</label></p>\n<p><button>Log in</button></p>\n</form>\n"
+		"<p><small>On the server, <code>slipway token create --name NAME "
+		"--scope read</code> makes a token.</small></p>\n");
 	reply_page(r, status, &main, NULL);
 }
 
@@ -114,11 +116,12 @@ page_login(struct http_req r, void *arg)
 	else if (site && !strcmp(site, "cross-site"))
 		reply_again(r, next);
 	else
-		reply_form(r, 200, next,
-			   http_req_query(r, "error")
-				   ? "This token is not valid: it is wrong, has expired, "
-				     "or was revoked."
-				   : NULL);
+		reply_form(
+			r, 200, next,
+			http_req_query(r, "error")
+				? "This token is not valid: it is wrong, has expired, "
+				  "or was revoked."
+				: NULL);
 }
 
 void
