@@ -72,21 +72,22 @@ int
 auth_who_bearer(struct http_req r, const char **text, size_t *len)
 {
 	static const char scheme[] = "Bearer";
-	cleanup_strbuf struct strbuf all = { 0 };
 	const char *value = http_req_header(r, "Authorization");
+	cleanup_strbuf struct strbuf all = { 0 };
 
-	/* Other schemes are meant for a proxy before us. */
-	if (!value || strncasecmp(value, scheme, sizeof(scheme) - 1) != 0 ||
-	    (value[sizeof(scheme) - 1] && value[sizeof(scheme) - 1] != ' '))
-		return value && http_req_header_all(r, "Authorization", &all) > 1 ? -1
-										  : 0;
+	if (!value)
+		return 0;
 	if (http_req_header_all(r, "Authorization", &all) > 1)
 		return -1;
+	/* Other schemes are meant for a proxy before us. */
+	if (strncasecmp(value, scheme, sizeof(scheme) - 1) != 0)
+		return 0;
 	value += sizeof(scheme) - 1;
-	value += strspn(value, " ");
-	*text = value;
-	*len = strcspn(value, " \t");
-	return *len ? 1 : -1;
+	*text = value + strspn(value, " ");
+	*len = strcspn(*text, " \t");
+	return *text > value && *len && !(*text)[*len + strspn(*text + *len, " \t")]
+		       ? 1
+		       : -1;
 }
 
 void
