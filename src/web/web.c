@@ -85,9 +85,12 @@ web_set_routes(struct web *w)
 						    web_routes[i].flags, on_request };
 	/* Without sites to allow there is no OPTIONS at all. */
 	if (w->conf->http_cors_origins.n)
-		w->routes[ROUTES] = (struct http_route){ HTTP_OPTIONS, "/",
-							 HTTP_ROUTE_PREFIX,
-							 cors_preflight };
+		w->routes[ROUTES] = (struct http_route){
+			.method = HTTP_OPTIONS,
+			.path = "/",
+			.flags = HTTP_ROUTE_PREFIX,
+			.handler = cors_preflight,
+		};
 }
 
 /* The host of a URL, lower case, without its port; NULL when it has none. */
