@@ -48,6 +48,11 @@ struct conf {
 	char *http_unix_socket;		 /* "" = none */
 	struct conf_strings http_hosts;
 	int64_t http_max_connections;
+	bool http_auth;
+	struct conf_strings http_trusted_proxies; /* addresses, networks, "unix" */
+	char *http_user_header;			  /* "" = none */
+	struct conf_strings http_user_scopes;
+	struct conf_strings http_cors_origins;
 	char *log_level;
 	int64_t log_max_size;
 	int64_t queue_max_concurrent, queue_default_priority, queue_max_retries;
@@ -62,6 +67,7 @@ struct conf {
 	int64_t limits_fetch_timeout_ms, limits_fetch_bytes, limits_fetch_objects;
 	int64_t limits_helper_memory;
 	int64_t limits_db_size;
+	int64_t limits_requests_per_minute; /* of one token or address; 0 = no limit */
 	int64_t limits_disk_reserve; /* free bytes under which new jobs are refused */
 	struct conf_strings git_allow_hosts; /* globs; empty: any public host */
 	struct conf_strings git_local_roots; /* directories whose repositories may be used */

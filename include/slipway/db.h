@@ -31,6 +31,7 @@ enum db_table {
 	DB_BY_TIME,    /* be64 seq -> job id */
 	DB_BY_REPO,    /* 16 bytes of sha-256(repo), be64 seq -> job id */
 	DB_PENDING,    /* job id -> "" : background work (seal, clean) left */
+	DB_TOKEN,      /* sha-256 of a token -> token record */
 	DB_TABLES
 };
 

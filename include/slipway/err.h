@@ -33,6 +33,7 @@ enum err_code {
 	ERR_CORRUPT,	  /* stored or received bytes do not decode */
 	ERR_SYSTEM,	  /* a system call failed, see sys */
 	ERR_INTERNAL,	  /* our own fault */
+	ERR_TOO_MANY,	  /* 429 */
 	ERR_CODES
 };
 

@@ -16,3 +16,5 @@ bool id_is_valid(const char *s);
 void id_make_job(char out[JOB_ID_MAX + 1]);
 /* n random lower-case hex digits (n even), terminated: out holds n + 1. */
 void id_random_hex(char *out, size_t n);
+/* n random letters and digits, terminated. */
+void id_random_base62(char *out, size_t n);

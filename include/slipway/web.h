@@ -1,7 +1,8 @@
 /*
  * web: the HTTP API, the log streams and the pages. Loop thread only.
  *
- * Owns the server (http.h) and every request under way. Handlers translate: bytes to
+ * Owns the server (http.h), who may use it (tokens, sessions, the audit log) and every
+ * request under way. Handlers translate: bytes to
  * verbs of the engine, committed records to JSON; no rule about jobs lives here.
  * A request that waits (for a commit, a change, the growth of a log) is a web_task: it
  * ends when it is answered or when its client leaves, whichever comes first, and late
@@ -32,10 +33,11 @@ struct web_deps {
 };
 
 struct web *web_new(const struct web_deps *d, struct err *e);
-/* Closes every connection. Before engine_free(), bus_free() and loop_free(). */
+/* Closes every connection. After pool_stop(), when anything was served; before
+ * engine_free(), bus_free(), db_close() and loop_free(). */
 void web_free(struct web *w);
-/* Binds http.unix_socket and all of http.listen (loopback addresses only while there
- * is no authentication); *port is that of the first TCP listener, 0 without one. */
+/* Binds http.unix_socket and all of http.listen (loopback addresses only while no token
+ * is valid); *port is that of the first TCP listener, 0 without one. */
 int web_listen(struct web *w, uint16_t *port, struct err *e);
 void web_stop_listening(struct web *w);
 /* Listeners stay as they are; public_url and http.hosts change. */

@@ -21,6 +21,7 @@ static const struct {
 	[ERR_CONFLICT] = { "conflict", 409 },
 	[ERR_TOO_LARGE] = { "too_large", 413 },
 	[ERR_MEDIA_TYPE] = { "unsupported_media_type", 415 },
+	[ERR_TOO_MANY] = { "too_many_requests", 429 },
 	[ERR_QUEUE_FULL] = { "queue_full", 503 },
 	[ERR_NO_SPACE] = { "no_space", 503 },
 	[ERR_DRAINING] = { "draining", 503 },

@@ -85,3 +85,23 @@ id_random_hex(char *out, size_t n)
 		out[2 * i] = digits[b >> 4];
 	}
 }
+
+void
+id_random_base62(char *out, size_t n)
+{
+	static const char digits[] = "0123456789abcdefghijklmnopqrstuvwxyz"
+				     "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	uint8_t raw[64];
+
+	for (size_t got = 0, left = 0; got < n;) {
+		if (!left) {
+			id_random(raw, sizeof(raw));
+			left = sizeof(raw);
+		}
+		/* What is left over of 256 would favour the first digits. */
+		if (raw[--left] < 256 / 62 * 62)
+			out[got++] = digits[raw[left] % 62];
+	}
+	out[n] = '\0';
+	explicit_bzero(raw, sizeof(raw));
+}

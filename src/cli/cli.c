@@ -62,6 +62,19 @@ const struct cli_verb cli_verbs[] = {
 	  "  slipway why release-42\n" },
 	{ "health", "", "", verb_health, "ask whether the server is able to run jobs",
 	  "The exit code is 0 when it is, 1 when it answers that it is not.\n" },
+	{ "token create", "", "ncx", verb_token_create, "make an access token",
+	  "Prints the token, which is not shown again, and nothing else. Each scope\n"
+	  "includes those before it: read; submit (also cancel and retry); admin. Over\n"
+	  "the unix socket no token is needed to make one.\n"
+	  "\n"
+	  "  slipway token create --name deploy --scope read,submit --expires 30d\n"
+	  "  (umask 077; slipway token create --name me --scope admin >~/.slipway)\n" },
+	{ "token list", "", "", verb_token_list, "list the access tokens", "" },
+	{ "token revoke", "NAME", "", verb_token_revoke, "take an access token away",
+	  "It opens nothing any more, from now on; browsers that logged in with it are\n"
+	  "logged out.\n"
+	  "\n"
+	  "  slipway token revoke deploy\n" },
 	{ .name = NULL },
 };
 
@@ -115,6 +128,9 @@ static const struct option long_options[] = {
 	{ "tail", required_argument, NULL, 'T' },
 	{ "attempt", required_argument, NULL, 'A' },
 	{ "timestamps", no_argument, NULL, 'Z' },
+	{ "name", required_argument, NULL, 'n' },
+	{ "scope", required_argument, NULL, 'c' },
+	{ "expires", required_argument, NULL, 'x' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -135,7 +151,13 @@ static const struct {
 	  "      --step STEP        of this step only (its name, or index from 0)" },
 	{ 'T', "      --tail N           about the last N lines only" },
 	{ 'A', "      --attempt N        of that attempt (default: the present one)" },
-	{ 'Z', "      --timestamps       with the time of each line (not with --follow)" },
+	{ 'n',
+	  "      --name NAME        what it is called, in lists and in the audit log" },
+	{ 'c', "      --scope LIST       what it may do: read, submit, admin" },
+	{ 'x',
+	  "      --expires TIME     how long it is valid, as in 12h or 30d (default: for ever)" },
+	{ 'Z',
+	  "      --timestamps       with the time of each line (not with --follow)" },
 };
 
 struct options {
@@ -166,10 +188,11 @@ option_value(struct cli *cli, int c, const char *value)
 	const struct {
 		int c;
 		const char **value;
-	} values[] = { { 'S', &cli->status }, { 'R', &cli->repo },
-		       { 'B', &cli->branch }, { 'N', &cli->limit },
-		       { 't', &cli->step },   { 'T', &cli->tail },
-		       { 'A', &cli->attempt } };
+	} values[] = { { 'S', &cli->status },  { 'R', &cli->repo },
+		       { 'B', &cli->branch },  { 'N', &cli->limit },
+		       { 't', &cli->step },    { 'T', &cli->tail },
+		       { 'A', &cli->attempt }, { 'n', &cli->name },
+		       { 'c', &cli->scope },   { 'x', &cli->expires } };
 
 	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
 		if (values[i].c == c) {
@@ -216,7 +239,7 @@ print_help(FILE *f)
 	fputs(usage_text, f);
 	fputs("\nThe command line of slipway, a CI engine. Verbs:\n", f);
 	for (const struct cli_verb *v = cli_verbs; v->name; v++)
-		fprintf(f, "  %-8s %-5s %s\n", v->name, v->args, v->summary);
+		fprintf(f, "  %-12s %-5s %s\n", v->name, v->args, v->summary);
 	fputs(options_text, f);
 	fputs(exits_text, f);
 }
@@ -235,13 +258,39 @@ print_verb_help(const struct cli_verb *v)
 	fputs(exits_text, stdout);
 }
 
+/* Does the verb begin with these words? How many there are, 0 when not. */
+static int
+verb_fit(const struct cli_verb *v, int nwords, char *const *words)
+{
+	size_t len = strcspn(v->name, " ");
+
+	if (strlen(words[0]) != len || strncmp(v->name, words[0], len) != 0)
+		return 0;
+	if (!v->name[len])
+		return 1;
+	return nwords > 1 && strcmp(v->name + len + 1, words[1]) == 0 ? 2 : 0;
+}
+
 static const struct cli_verb *
-verb_find(const char *name)
+verb_find(int nwords, char *const *words, int *used)
 {
 	for (const struct cli_verb *v = cli_verbs; v->name; v++)
-		if (strcmp(v->name, name) == 0)
+		if ((*used = verb_fit(v, nwords, words)) > 0)
 			return v;
 	return NULL;
+}
+
+static int
+report_no_verb(const struct cli *cli, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (const struct cli_verb *v = cli_verbs; v->name; v++)
+		if (strncmp(v->name, word, len) == 0 && v->name[len] == ' ')
+			report(cli, 0, "did you mean slipway %s%s%s?", v->name,
+			       *v->args ? " " : "", v->args);
+	return report(cli, CLI_USAGE,
+		      "there is no verb \"%s\"; slipway --help lists them", word);
 }
 
 /* Its options and its argument; false (reported) when they do not fit. */
@@ -322,6 +371,7 @@ cli_main(int argc, char **argv)
 	struct cli cli = { 0 };
 	struct options o = { .cli = &cli };
 	const struct cli_verb *v = NULL;
+	int used = 0;
 
 	setlocale(LC_CTYPE, "");
 	signal(SIGPIPE, SIG_DFL);
@@ -338,11 +388,8 @@ cli_main(int argc, char **argv)
 		o.help = true;
 		optind++;
 	}
-	if (optind < argc && !(v = verb_find(argv[optind]))) {
-		report(&cli, 0, "there is no verb \"%s\"; slipway --help lists them",
-		       argv[optind]);
-		return CLI_USAGE;
-	}
+	if (optind < argc && !(v = verb_find(argc - optind, argv + optind, &used)))
+		return report_no_verb(&cli, argv[optind]);
 	if (!v) {
 		print_help(o.help ? stdout : stderr);
 		return o.help ? CLI_OK : CLI_USAGE;
@@ -351,11 +398,12 @@ cli_main(int argc, char **argv)
 		print_verb_help(v);
 		return CLI_OK;
 	}
-	if (!verb_check(&o, v, argc - optind - 1)) {
+	optind += used;
+	if (!verb_check(&o, v, argc - optind)) {
 		fprintf(stderr, "Try slipway %s --help.\n", v->name);
 		return CLI_USAGE;
 	}
 	cli.verb = v->name;
-	cli.arg = argv[optind + 1];
+	cli.arg = argv[optind];
 	return verb_run(&o, v);
 }

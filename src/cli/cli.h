@@ -43,10 +43,11 @@ struct cli {
 	bool wait, follow, watch, times;
 	const char *status, *repo, *branch, *step;
 	const char *limit, *tail, *attempt;
+	const char *name, *scope, *expires;
 };
 
 struct cli_verb {
-	const char *name;
+	const char *name;    /* one word, or two */
 	const char *args;    /* "FILE", "ID" or "" */
 	const char *options; /* letters of those it takes, besides the global ones */
 	int (*run)(struct cli *cli);
@@ -66,6 +67,9 @@ int verb_list(struct cli *cli);
 int verb_logs(struct cli *cli);
 int verb_why(struct cli *cli);
 int verb_health(struct cli *cli);
+int verb_token_create(struct cli *cli);
+int verb_token_list(struct cli *cli);
+int verb_token_revoke(struct cli *cli);
 
 /* report.c: talking to people, and to the server for a verb. */
 

@@ -41,11 +41,14 @@ static const struct {
 	const char *advice;
 } refusals[] = {
 	{ 400, CLI_INVALID, NULL },
-	{ 401, CLI_DENIED, "give a token with --token-file or SLIPWAY_TOKEN" },
+	{ 401, CLI_DENIED,
+	  "give a token with --token-file FILE or in SLIPWAY_TOKEN; on the server, "
+	  "slipway token create makes one" },
 	{ 403, CLI_DENIED, NULL },
 	{ 404, CLI_NOT_FOUND, "slipway list shows the jobs there are" },
 	{ 409, CLI_INVALID, NULL },
 	{ 413, CLI_INVALID, NULL },
+	{ 429, CLI_BUSY, NULL },
 	{ 503, CLI_BUSY, "try again later; slipway health tells more" },
 };
 
@@ -71,7 +74,8 @@ report_refusal(const struct cli *cli, const struct response *r)
 	else
 		report(cli, 0, "%s answered with status %ld", client_where(cli->client),
 		       r->status);
-	if (advice)
+	/* Not every 404 is about a job. */
+	if (advice && (r->status != 404 || strcmp(field, "name") != 0))
 		report(cli, 0, "%s", advice);
 	json_object_put(o);
 	return code;

@@ -10,6 +10,7 @@
 #include "conf_yaml.h"
 #include "slipway/fs.h"
 #include "slipway/mem.h"
+#include "slipway/netaddr.h"
 
 #ifndef SLIPWAY_LIBEXEC_DIR
 #define SLIPWAY_LIBEXEC_DIR "/usr/libexec/slipway"
@@ -252,6 +253,38 @@ conf_finish_groups(struct conf *c)
 	}
 }
 
+static bool
+listens_beyond_loopback(const struct conf *c)
+{
+	struct netaddr a;
+
+	for (size_t i = 0; i < c->http_listen.n; i++) {
+		const char *s = c->http_listen.v[i];
+
+		if (!netaddr_parse_hop(s, strlen(s), &a) || !netaddr_is_loopback(&a))
+			return true;
+	}
+	return false;
+}
+
+static int
+conf_finish_http(const struct conf *c, struct err *e)
+{
+	if (!c->http_listen.n && !*c->http_unix_socket)
+		return err_set(e, ERR_INVALID,
+			       "http.listen and http.unix_socket are "
+			       "both empty: nobody could reach it");
+	if (!c->http_auth && listens_beyond_loopback(c))
+		return err_set(e, ERR_INVALID,
+			       "http.auth: false goes with loopback addresses in "
+			       "http.listen only");
+	if (*c->http_user_header && !c->http_trusted_proxies.n)
+		return err_set(e, ERR_INVALID,
+			       "http.user_header needs http.trusted_proxies: anybody "
+			       "could send it");
+	return 0;
+}
+
 static int
 conf_finish(struct conf *c, struct err *e)
 {
@@ -259,10 +292,8 @@ conf_finish(struct conf *c, struct err *e)
 
 	while (len && c->public_url[len - 1] == '/')
 		c->public_url[--len] = '\0';
-	if (!c->http_listen.n && !*c->http_unix_socket)
-		return err_set(e, ERR_INVALID,
-			       "http.listen and http.unix_socket are "
-			       "both empty: nobody could reach it");
+	if (conf_finish_http(c, e))
+		return -1;
 	conf_finish_groups(c);
 	return conf_finish_dirs(c, e);
 }

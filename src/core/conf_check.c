@@ -5,6 +5,8 @@
 #include "jobspec_check.h"
 #include "slipway/log.h"
 #include "slipway/mem.h"
+#include "slipway/netaddr.h"
+#include "slipway/token.h"
 
 #define ALNUM "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
@@ -87,6 +89,39 @@ const char *
 conf_check_host(const char *s)
 {
 	return *s && !s[strspn(s, ALNUM ".-_:[]")] ? NULL : "must be a host's name";
+}
+
+const char *
+conf_check_proxy(const char *s)
+{
+	struct netaddr_net net;
+
+	return strcmp(s, "unix") ? netaddr_parse_net(s, &net) : NULL;
+}
+
+const char *
+conf_check_header(const char *s)
+{
+	return !s[strspn(s, ALNUM "-_")] ? NULL : "must be a header's name";
+}
+
+const char *
+conf_check_scope(const char *s)
+{
+	return token_scope_parse(s) ? NULL : "must be read, submit or admin";
+}
+
+const char *
+conf_check_origin(const char *s)
+{
+	const char *host = strstr(s, "://");
+
+	if (!*s || conf_check_url(s))
+		return "must be an origin, as in https://app.example.org";
+	/* Browsers send it in this form, and it is compared as a text. */
+	return host[3 + strspn(host + 3, "abcdefghijklmnopqrstuvwxyz0123456789.-_:[]")]
+		       ? "must be an origin in lower case, without a path"
+		       : NULL;
 }
 
 const char *

@@ -13,6 +13,7 @@
 
 #define TEXT(m) &conf_text, offsetof(struct conf, m)
 #define INT(m) &conf_int, offsetof(struct conf, m)
+#define BOOL(m) &conf_bool, offsetof(struct conf, m)
 #define SIZE(m) &conf_size, offsetof(struct conf, m)
 #define DURATION(m) &conf_duration, offsetof(struct conf, m)
 #define LIST(m) &conf_list, offsetof(struct conf, m)
@@ -36,6 +37,17 @@ const struct conf_key conf_keys[] = {
 	  HELP("further names by which requests may address the server") },
 	{ "http.max_connections", INT(http_max_connections), "12288", RANGE(16, 65536),
 	  .restart = true, HELP("connections at once") },
+	{ "http.auth", BOOL(http_auth), "true", "false", .restart = true,
+	  HELP("whether requests need a token, once there is one") },
+	{ "http.trusted_proxies", LIST(http_trusted_proxies), "", CHECK(proxy),
+	  HELP("addresses and networks whose X-Forwarded-For is believed; unix for the "
+	       "socket") },
+	{ "http.user_header", TEXT(http_user_header), "", CHECK(header),
+	  HELP("header in which a trusted proxy names the user it let in") },
+	{ "http.user_scopes", LIST(http_user_scopes), "read", CHECK(scope),
+	  HELP("what such users may do: read, submit, admin") },
+	{ "http.cors_origins", LIST(http_cors_origins), "", CHECK(origin),
+	  .restart = true, HELP("web sites whose scripts may use the API") },
 
 	{ "log.level", TEXT(log_level), "info", CHECK(log_level),
 	  HELP("error, warn, info, debug, or debug:run,store for some parts only") },
@@ -80,6 +92,9 @@ const struct conf_key conf_keys[] = {
 	  RANGE(MIB(64), GIB(64)), HELP("memory of a helper process") },
 	{ "limits.db_size", SIZE(limits_db_size), "4GiB", RANGE(MIB(1), TIB(1)),
 	  .restart = true, HELP("the most the database may grow to") },
+	{ "limits.requests_per_minute", INT(limits_requests_per_minute), "1200", "0",
+	  RANGE(0, 1000000),
+	  HELP("of one token or address, with bursts of a sixth; 0 for no limit") },
 	{ "limits.disk_reserve", SIZE(limits_disk_reserve), "256MiB", RANGE(0, TIB(1)),
 	  HELP("free disk space under which new jobs are refused") },
 
@@ -91,8 +106,8 @@ const struct conf_key conf_keys[] = {
 	{ "secrets.dir", TEXT(secrets_dir), "", CHECK(path),
 	  HELP("directory (mode 0700) with one file per secret") },
 
-	{ "retention.jobs", DURATION(retention_jobs_ms), "7d",
-	  RANGE(0, DAYS(3650)), HELP("how long finished jobs are kept") },
+	{ "retention.jobs", DURATION(retention_jobs_ms), "7d", RANGE(0, DAYS(3650)),
+	  HELP("how long finished jobs are kept") },
 	{ "retention.keep", INT(retention_keep), "10", RANGE(0, 1000000),
 	  HELP("the last jobs of each branch that are kept whatever their age") },
 };

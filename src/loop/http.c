@@ -429,12 +429,10 @@ on_accepted(evhtp_connection_t *ev, bool is_unix, void *arg)
 
 	c->http = h;
 	c->loop = h->policy.opts.loop;
+	c->opts = &h->policy.opts;
 	c->ev = ev;
 	c->is_unix = is_unix;
-	if (is_unix)
-		STR_COPY(c->peer, "unix");
-	else
-		http_peer_name(ev->saddr, c->peer, sizeof(c->peer));
+	http_conn_set_peer(c);
 	c->deadline = loop_timer_new(c->loop, on_deadline, c);
 	loop_timer_set(c->deadline, h->policy.opts.head_ms);
 	http_slot_take(c);
@@ -486,6 +484,7 @@ http_free(struct http *h)
 	loop_timer_free(h->trim);
 	http_hosts_free(&h->policy.own);
 	http_hosts_free(&h->policy.given);
+	http_hosts_free(&h->policy.origins);
 	free(h);
 }
 
@@ -524,6 +523,14 @@ http_set_hosts(struct http *h, const char *const *hosts, size_t n)
 	http_hosts_free(&h->policy.given);
 	for (size_t i = 0; i < n; i++)
 		http_hosts_add(&h->policy.given, hosts[i]);
+}
+
+void
+http_set_origins(struct http *h, const char *const *origins, size_t n)
+{
+	http_hosts_free(&h->policy.origins);
+	for (size_t i = 0; i < n; i++)
+		http_hosts_add(&h->policy.origins, origins[i]);
 }
 
 void
@@ -585,23 +592,4 @@ http_conn_finish(struct http_conn *c, bool keep)
 	if (!http_conn_pending(c))
 		bufferevent_trigger(evhtp_connection_get_bev(c->ev), EV_WRITE,
 				    BEV_TRIG_DEFER_CALLBACKS);
-}
-
-const char *
-http_conn_header(const struct http_conn *c, const char *name)
-{
-	evhtp_header_t *h = c->req ? evhtp_headers_find_header(c->req->headers_in, name)
-				   : NULL;
-
-	/* One without a value has a NULL one. */
-	if (!h)
-		return NULL;
-	return h->val ? h->val : "";
-}
-
-const char *
-http_conn_body(const struct http_conn *c, size_t *len)
-{
-	*len = c->r.body.len;
-	return strbuf_str(&c->r.body);
 }

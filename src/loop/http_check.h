@@ -27,5 +27,7 @@ bool http_check_host(const char *value, const struct http_hosts *allowed);
 bool http_check_origin(const char *value, const struct http_hosts *allowed);
 /* application/json, with or without parameters; NULL is not. */
 bool http_check_json(const char *content_type);
+/* application/x-www-form-urlencoded, likewise. */
+bool http_check_form(const char *content_type);
 /* An answer's header: name and value cannot break out of their line. */
 bool http_check_header(const char *name, const char *value);

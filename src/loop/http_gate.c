@@ -33,8 +33,9 @@ read_method(struct http_request *r, const char *name)
 		const char *name;
 		enum http_method method;
 	} methods[] = {
-		{ "GET", HTTP_GET }, { "HEAD", HTTP_GET },	{ "POST", HTTP_POST },
-		{ "PUT", HTTP_PUT }, { "DELETE", HTTP_DELETE },
+		{ "GET", HTTP_GET },	   { "HEAD", HTTP_GET },
+		{ "POST", HTTP_POST },	   { "PUT", HTTP_PUT },
+		{ "DELETE", HTTP_DELETE }, { "OPTIONS", HTTP_OPTIONS },
 	};
 
 	for (size_t i = 0; i < ARRAY_LEN(methods); i++) {
@@ -110,9 +111,17 @@ check_change(struct http_conn *c, const struct http_policy *p, const char *head)
 	if (!(c->r.route->flags & HTTP_ROUTE_CHANGES))
 		return 0;
 	if (origin && !http_check_origin(origin, &p->own) &&
-	    !http_check_origin(origin, &p->given))
+	    !http_check_origin(origin, &p->given) &&
+	    !http_hosts_has(&p->origins, origin))
 		return http_request_refuse(c, 403, err_slug(ERR_FORBIDDEN),
 					   "Origin is not one of this server's names");
+	if (c->r.route->flags & HTTP_ROUTE_FORM)
+		return http_check_form(type) || !c->guard.content_length
+			       ? 0
+			       : http_request_refuse(
+					 c, 415, err_slug(ERR_MEDIA_TYPE),
+					 "Content-Type must be "
+					 "application/x-www-form-urlencoded");
 	/* A foreign page can make a browser send any request but one of this type. */
 	if ((type || origin || c->guard.content_length) && !http_check_json(type))
 		return http_request_refuse(c, 415, err_slug(ERR_MEDIA_TYPE),

@@ -19,6 +19,7 @@ struct http_policy {
 	struct http_opts opts;
 	struct http_hosts own; /* localhost and what we listen on */
 	struct http_hosts given;
+	struct http_hosts origins; /* whole ones, besides those of our hosts */
 	size_t body_bytes; /* of all requests under way */
 };
 

@@ -40,11 +40,14 @@ struct http_request {
 	bool chunked;
 	struct strbuf path;
 	struct http_query *query; /* NULL: no query */
+	struct http_query *form;  /* NULL: not asked for yet, or none */
 	struct strbuf headers;	  /* lines of the answer's head */
 	int refused;		  /* status to answer instead of calling the handler */
 	struct strbuf refusal;
 	struct strbuf body;
 	size_t body_len; /* counted against the budget */
+	int status; /* answered with, or 0 */
+	void *data; /* the owner's */
 	void (*on_close)(void *);
 	void *on_close_arg;
 	void (*on_drain)(void *);
@@ -54,6 +57,7 @@ struct http_request {
 struct http_conn {
 	TAILQ_ENTRY(http_conn) next;
 	struct http *http;
+	const struct http_opts *opts;
 	struct loop *loop;
 	struct evhtp_connection *ev; /* NULL once the connection is gone */
 	/* From its head until its answer has left; NULL when evhtp never saw it. */
@@ -67,6 +71,8 @@ struct http_conn {
 	uint32_t slot;
 	unsigned served;
 	char peer[64];
+	bool has_uid; /* of the process at the other end of a unix socket */
+	uid_t uid;
 	struct http_request r;
 };
 
@@ -86,12 +92,15 @@ void http_request_dispatch(struct http_conn *c, void *handler_arg);
 /* The socket took everything. */
 void http_request_drained(struct http_conn *c);
 
+/* http_msg.c: what evhtp knows of the connection and the message. */
+void http_conn_set_peer(struct http_conn *c);
+const char *http_conn_header(const struct http_conn *c, const char *name);
+size_t http_conn_header_all(const struct http_conn *c, const char *name,
+			    struct strbuf *out);
+const char *http_conn_body(const struct http_conn *c, size_t *len);
 /* http.c: the connection under a request. */
 void http_conn_write(struct http_conn *c, const void *data, size_t len);
 size_t http_conn_pending(const struct http_conn *c);
 bool http_conn_may_keep(const struct http_conn *c);
 /* The answer is written completely. */
 void http_conn_finish(struct http_conn *c, bool keep);
-/* NULL also when evhtp never saw the request. */
-const char *http_conn_header(const struct http_conn *c, const char *name);
-const char *http_conn_body(const struct http_conn *c, size_t *len);

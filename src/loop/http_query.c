@@ -179,3 +179,34 @@ http_query_free(struct http_query *q)
 	q->text = NULL;
 	q->n = 0;
 }
+
+static void
+encode(const char *text, const char *plain, struct strbuf *out)
+{
+	for (; *text; text++) {
+		unsigned char c = (unsigned char)*text;
+
+		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+		    (c >= '0' && c <= '9') || strchr(plain, c))
+			strbuf_addc(out, *text);
+		else
+			strbuf_addf(out, "%%%02X", c);
+	}
+}
+
+void
+http_path_encode(const char *path, struct strbuf *out)
+{
+	encode(path, "/-._~", out);
+}
+
+void
+http_query_encode(const struct http_query *q, struct strbuf *out)
+{
+	for (size_t i = 0; i < q->n; i++) {
+		strbuf_addc(out, i ? '&' : '?');
+		encode(q->pairs[i].key, "-._~", out);
+		strbuf_addc(out, '=');
+		encode(q->pairs[i].value, "-._~", out);
+	}
+}

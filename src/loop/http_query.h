@@ -26,6 +26,9 @@ struct http_query {
 int http_path_decode(const char *raw, size_t len, struct strbuf *out, struct err *e);
 /* q is overwritten; free it also after a failure. '+' means a space. */
 int http_query_parse(const char *raw, size_t len, struct http_query *q, struct err *e);
+/* Append what decodes to the same again; the query begins with '?'. */
+void http_path_encode(const char *path, struct strbuf *out);
+void http_query_encode(const struct http_query *q, struct strbuf *out);
 /* NULL when absent. */
 const char *http_query_get(const struct http_query *q, const char *key);
 void http_query_free(struct http_query *q);

@@ -16,6 +16,9 @@
 #include "slipway/log.h"
 #include "slipway/mem.h"
 
+/* Of a form's body. */
+#define FORM_MAX (16u << 10)
+
 struct slot {
 	struct http_conn *conn; /* NULL: free */
 	uint32_t gen;
@@ -89,6 +92,8 @@ http_request_end(struct http_conn *c)
 
 	if (!(s->gen & 1))
 		return;
+	if (c->opts->on_end)
+		c->opts->on_end(handle_of(c), c->r.status, c->opts->arg);
 	s->gen++;
 	if (c->r.on_close)
 		loop_defer(c->loop, c->r.on_close, c->r.on_close_arg);
@@ -107,6 +112,9 @@ http_request_clear(struct http_conn *c)
 	if (r->query)
 		http_query_free(r->query);
 	free(r->query);
+	if (r->form)
+		http_query_free(r->form);
+	free(r->form);
 	memset(r, 0, sizeof(*r));
 }
 
@@ -141,6 +149,8 @@ http_request_dispatch(struct http_conn *c, void *handler_arg)
 	struct http_req r = handle_of(c);
 
 	c->phase = HTTP_WAIT;
+	if (c->opts->on_request)
+		c->opts->on_request(r, handler_arg);
 	if (c->r.refused)
 		http_reply(r, c->r.refused, "application/json", c->r.refusal.data,
 			   c->r.refusal.len);
@@ -177,6 +187,34 @@ http_req_method(struct http_req r)
 	struct http_conn *c = conn_of(r);
 
 	return c ? c->r.method : HTTP_GET;
+}
+
+const char *
+http_req_method_name(struct http_req r)
+{
+	struct http_conn *c = conn_of(r);
+
+	return c ? c->r.method_name : NULL;
+}
+
+const struct http_route *
+http_req_route(struct http_req r)
+{
+	struct http_conn *c = conn_of(r);
+
+	return c ? c->r.route : NULL;
+}
+
+void
+http_req_target(struct http_req r, struct strbuf *out)
+{
+	struct http_conn *c = conn_of(r);
+
+	if (!c)
+		return;
+	http_path_encode(strbuf_str(&c->r.path), out);
+	if (c->r.query)
+		http_query_encode(c->r.query, out);
 }
 
 const char *
@@ -236,6 +274,35 @@ http_req_header(struct http_req r, const char *name)
 	return c ? http_conn_header(c, name) : NULL;
 }
 
+size_t
+http_req_header_all(struct http_req r, const char *name, struct strbuf *out)
+{
+	struct http_conn *c = conn_of(r);
+
+	return c ? http_conn_header_all(c, name, out) : 0;
+}
+
+const char *
+http_req_form(struct http_req r, const char *key)
+{
+	struct http_conn *c = conn_of(r);
+	const char *body;
+	size_t len;
+
+	if (!c)
+		return NULL;
+	if (!c->r.form) {
+		body = http_conn_body(c, &len);
+		c->r.form = xcalloc(1, sizeof(*c->r.form));
+		if (len > FORM_MAX ||
+		    http_query_parse(body, len, c->r.form, NULL) < 0) {
+			http_query_free(c->r.form);
+			memset(c->r.form, 0, sizeof(*c->r.form));
+		}
+	}
+	return http_query_get(c->r.form, key);
+}
+
 const char *
 http_req_body(struct http_req r, size_t *len)
 {
@@ -259,6 +326,34 @@ http_req_is_unix(struct http_req r)
 	struct http_conn *c = conn_of(r);
 
 	return c && c->is_unix;
+}
+
+bool
+http_req_uid(struct http_req r, uid_t *uid)
+{
+	struct http_conn *c = conn_of(r);
+
+	if (!c || !c->has_uid)
+		return false;
+	*uid = c->uid;
+	return true;
+}
+
+void
+http_req_set_data(struct http_req r, void *data)
+{
+	struct http_conn *c = conn_of(r);
+
+	if (c)
+		c->r.data = data;
+}
+
+void *
+http_req_data(struct http_req r)
+{
+	struct http_conn *c = conn_of(r);
+
+	return c ? c->r.data : NULL;
 }
 
 void
@@ -286,6 +381,7 @@ write_head(struct http_conn *c, struct http_head *h)
 {
 	cleanup_strbuf struct strbuf out = { 0 };
 
+	c->r.status = h->status;
 	h->extra = &c->r.headers;
 	h->http10 = c->r.http10;
 	if (h->type && !http_check_header("Content-Type", h->type))

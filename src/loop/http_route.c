@@ -4,10 +4,8 @@
 #include <string.h>
 
 static const char *const method_names[HTTP_METHODS] = {
-	[HTTP_GET] = "GET, HEAD",
-	[HTTP_POST] = "POST",
-	[HTTP_PUT] = "PUT",
-	[HTTP_DELETE] = "DELETE",
+	[HTTP_GET] = "GET, HEAD", [HTTP_POST] = "POST",	      [HTTP_PUT] = "PUT",
+	[HTTP_DELETE] = "DELETE", [HTTP_OPTIONS] = "OPTIONS",
 };
 
 /* How well a route's path fits: 0 not at all, more is better. */
@@ -24,14 +22,14 @@ route_fit(const struct http_route *route, const char *path)
 }
 
 static size_t
-best_fit(const struct http_route *routes, const char *path)
+best_fit(const struct http_route *routes, const char *path, bool options)
 {
 	size_t best = 0;
 
 	for (; routes->path; routes++) {
 		size_t fit = route_fit(routes, path);
 
-		if (fit > best)
+		if (fit > best && (routes->method == HTTP_OPTIONS) == options)
 			best = fit;
 	}
 	return best;
@@ -41,8 +39,10 @@ const struct http_route *
 http_route_find(const struct http_route *routes, enum http_method method,
 		const char *path, bool *known_path)
 {
-	size_t best = best_fit(routes, path);
+	size_t best = method == HTTP_OPTIONS ? best_fit(routes, path, true) : 0;
 
+	if (!best)
+		best = best_fit(routes, path, false);
 	*known_path = best > 0;
 	if (!best)
 		return NULL;
@@ -57,11 +57,11 @@ void
 http_route_allow(const struct http_route *routes, const char *path,
 		 char allow[HTTP_ALLOW_LEN])
 {
-	size_t best = best_fit(routes, path), len = 0;
+	size_t best = best_fit(routes, path, false), len = 0;
 	bool has[HTTP_METHODS] = { false };
 
 	for (; best && routes->path; routes++) {
-		if (route_fit(routes, path) == best)
+		if (routes->method != HTTP_OPTIONS && route_fit(routes, path) == best)
 			has[routes->method] = true;
 	}
 	allow[0] = '\0';

@@ -1,6 +1,7 @@
 #include "web_priv.h"
 
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "query.h"
@@ -41,18 +42,25 @@ api_health(struct http_req r, void *arg)
 {
 	static const char *const allowed[] = { NULL };
 	struct web *w = arg;
+	const char *trouble = audit_trouble(w->audit);
 	struct json_object *o, *store;
 	struct engine_stats s;
+	bool ready;
 
 	if (!web_query_only(r, allowed))
 		return;
 	engine_stats(w->d.engine, &s);
+	/* Jobs still run without it, but somebody should look. */
+	ready = s.accepting && (!trouble || strcmp(http_req_path(r), "/health/ready"));
 	o = json_object_new_object();
 	json_object_object_add(o, "status",
-			       json_object_new_string(s.accepting ? "ok"
-								  : "unavailable"));
-	if (!s.accepting)
-		json_object_object_add(o, "reason", json_object_new_string(s.why_not));
+			       json_object_new_string(ready ? "ok" : "unavailable"));
+	if (!ready)
+		json_object_object_add(o, "reason",
+				       json_object_new_string(
+					       s.accepting ? "the audit log cannot be "
+							     "written"
+							   : s.why_not));
 	json_object_object_add(o, "service", json_object_new_string("slipway"));
 	json_object_object_add(o, "mode",
 			       json_object_new_string(w->conf->dev ? "dev"
@@ -66,9 +74,11 @@ api_health(struct http_req r, void *arg)
 	json_object_object_add(store, "fill",
 			       json_object_new_int64(db_fill_percent(w->d.db)));
 	json_object_object_add(o, "store", store);
+	json_object_object_add(o, "audit",
+			       json_object_new_string(trouble ? "failing" : "ok"));
 	json_object_object_add(o, "uptime",
 			       json_object_new_int64((clock_mono_ms() - w->started) /
 						     1000));
 	http_set_header(r, "Cache-Control", "no-store");
-	web_reply_json(r, s.accepting ? 200 : 503, o);
+	web_reply_json(r, ready ? 200 : 503, o);
 }

@@ -1,35 +1,97 @@
 #include "web_priv.h"
 
 #include <ctype.h>
-#include <strings.h>
+#include <errno.h>
+#include <grp.h>
+#include <string.h>
 
+#include "cors.h"
 #include "query.h"
 #include "slipway/clock.h"
 #include "slipway/db_job.h"
 #include "slipway/id.h"
 #include "slipway/log.h"
 #include "slipway/mem.h"
+#include "slipway/netaddr.h"
 
 /*
- *	request → http (route, Host, Origin, type, size) → handler → reply
- *	                                                → web_task → ... → reply
+ *	request → http (route, Host, Origin, type, size) → auth → handler → reply
+ *	                                                        → web_task → ... → reply
  */
 
-static const struct http_route routes[] = {
-	{ HTTP_GET, "/", 0, api_root },
-	{ HTTP_GET, "/health", 0, api_health },
-	{ HTTP_GET, "/health/ready", 0, api_health },
-	{ HTTP_GET, "/jobs", 0, api_list },
-	{ HTTP_GET, "/jobs/status", 0, api_status },
-	{ HTTP_GET, "/jobs/logs", 0, api_logs },
-	{ HTTP_POST, "/jobs/submit", HTTP_ROUTE_CHANGES, api_submit },
-	{ HTTP_POST, "/jobs/validate", HTTP_ROUTE_CHANGES, api_validate },
-	{ HTTP_POST, "/jobs/cancel", HTTP_ROUTE_CHANGES, api_cancel },
-	{ HTTP_POST, "/jobs/retry", HTTP_ROUTE_CHANGES, api_retry },
-	{ HTTP_GET, "/dashboard", 0, page_dashboard },
-	{ HTTP_GET, "/dashboard.css", 0, page_css },
+/* Who may is part of the row; a test holds every one against it. */
+const struct web_route web_routes[] = {
+	{ HTTP_GET, "/", 0, api_root, WEB_READ },
+	{ HTTP_GET, "/health", 0, api_health, WEB_OPEN },
+	{ HTTP_GET, "/health/ready", 0, api_health, WEB_OPEN },
+	{ HTTP_GET, "/jobs", 0, api_list, WEB_READ },
+	{ HTTP_GET, "/jobs/status", 0, api_status, WEB_READ },
+	{ HTTP_GET, "/jobs/logs", 0, api_logs, WEB_READ },
+	{ HTTP_POST, "/jobs/submit", HTTP_ROUTE_CHANGES, api_submit, WEB_SUBMIT },
+	{ HTTP_POST, "/jobs/validate", HTTP_ROUTE_CHANGES | WEB_ROUTE_DRY, api_validate,
+	  WEB_SUBMIT },
+	{ HTTP_POST, "/jobs/cancel", HTTP_ROUTE_CHANGES, api_cancel, WEB_SUBMIT },
+	{ HTTP_POST, "/jobs/retry", HTTP_ROUTE_CHANGES, api_retry, WEB_SUBMIT },
+	{ HTTP_GET, "/admin/tokens", 0, api_tokens, WEB_ADMIN },
+	{ HTTP_POST, "/admin/tokens", HTTP_ROUTE_CHANGES, api_token_create, WEB_ADMIN },
+	{ HTTP_POST, "/admin/tokens/revoke", HTTP_ROUTE_CHANGES, api_token_revoke,
+	  WEB_ADMIN },
+	{ HTTP_GET, "/admin/audit", 0, api_audit, WEB_ADMIN },
+	{ HTTP_GET, "/login", 0, page_login, WEB_OPEN },
+	{ HTTP_POST, "/login", HTTP_ROUTE_CHANGES | HTTP_ROUTE_FORM, page_login_try,
+	  WEB_OPEN },
+	{ HTTP_POST, "/logout", HTTP_ROUTE_CHANGES | HTTP_ROUTE_FORM, page_logout,
+	  WEB_OPEN },
+	{ HTTP_GET, "/dashboard", 0, page_dashboard, WEB_READ },
+	{ HTTP_GET, "/dashboard.css", 0, page_css, WEB_OPEN },
 	{ .path = NULL },
 };
+#define ROUTES (ARRAY_LEN(web_routes) - 1)
+
+static void
+on_request(struct http_req r, void *arg)
+{
+	struct web *w = arg;
+	const struct web_route *route = &web_routes[http_req_route(r) - w->routes];
+
+	if (auth_admit(w->auth, r, route))
+		route->handler(r, w);
+}
+
+static void
+on_begin(struct http_req r, void *arg)
+{
+	struct web *w = arg;
+
+	cors_begin(w, r);
+	auth_begin(w->auth, r);
+}
+
+static void
+on_end(struct http_req r, int status, void *arg)
+{
+	struct web *w = arg;
+
+	auth_end(w->auth, r, status);
+}
+
+static void
+web_set_routes(struct web *w)
+{
+	w->routes = xcalloc(ROUTES + 2, sizeof(*w->routes));
+	for (size_t i = 0; i < ROUTES; i++)
+		w->routes[i] = (struct http_route){ web_routes[i].method,
+						    web_routes[i].path,
+						    web_routes[i].flags, on_request };
+	/* Without sites to allow there is no OPTIONS at all. */
+	if (w->conf->http_cors_origins.n)
+		w->routes[ROUTES] = (struct http_route){
+			.method = HTTP_OPTIONS,
+			.path = "/",
+			.flags = HTTP_ROUTE_PREFIX,
+			.handler = cors_preflight,
+		};
+}
 
 /* The host of a URL, lower case, without its port; NULL when it has none. */
 static char *
@@ -66,28 +128,50 @@ web_set_hosts(struct web *w)
 	if (own)
 		hosts[n++] = own;
 	http_set_hosts(w->http, hosts, n);
+	http_set_origins(w->http, (const char *const *)w->conf->http_cors_origins.v,
+			 w->conf->http_cors_origins.n);
 	free(hosts);
+}
+
+static int
+web_set_auth(struct web *w, struct err *e)
+{
+	struct auth_deps d = { .db = w->d.db, .conf = w->conf };
+
+	w->audit = d.audit = audit_new(w->d.loop, w->d.pool, w->conf->state_dir);
+	w->auth = auth_new(&d, e);
+	return w->auth ? 0 : -1;
+}
+
+static int
+web_set_http(struct web *w, struct err *e)
+{
+	const struct http_opts o = {
+		.loop = w->d.loop,
+		.routes = w->routes,
+		.arg = w,
+		.on_request = on_begin,
+		.on_end = on_end,
+		.max_body = JOBSPEC_BODY_MAX,
+		.max_connections = (unsigned)w->conf->http_max_connections,
+	};
+
+	w->http = http_new(&o, e);
+	return w->http ? 0 : -1;
 }
 
 struct web *
 web_new(const struct web_deps *d, struct err *e)
 {
 	struct web *w = xcalloc(1, sizeof(*w));
-	const struct http_opts o = {
-		.loop = d->loop,
-		.routes = routes,
-		.arg = w,
-		.max_body = JOBSPEC_BODY_MAX,
-		.max_connections = (unsigned)d->conf->http_max_connections,
-	};
 
 	w->d = *d;
 	w->conf = d->conf;
 	w->started = clock_mono_ms();
 	LIST_INIT(&w->tasks);
-	w->http = http_new(&o, e);
-	if (!w->http) {
-		free(w);
+	web_set_routes(w);
+	if (web_set_auth(w, e) || web_set_http(w, e)) {
+		web_free(w);
 		return NULL;
 	}
 	web_set_hosts(w);
@@ -104,14 +188,42 @@ web_free(struct web *w)
 	http_free(w->http);
 	while ((t = LIST_FIRST(&w->tasks)))
 		web_task_end(t);
+	auth_free(w->auth);
+	audit_free(w->audit);
+	free(w->routes);
 	free(w);
 }
 
 static bool
 listen_is_loopback(const char *addr)
 {
-	return strncmp(addr, "127.", 4) == 0 || strncmp(addr, "[::1]:", 6) == 0 ||
-	       strncasecmp(addr, "localhost:", 10) == 0;
+	struct netaddr a;
+
+	return netaddr_parse_hop(addr, strlen(addr), &a) && netaddr_is_loopback(&a);
+}
+
+/* Who is in the group slipway may administer. */
+static void
+share_socket(const char *path)
+{
+	const struct group *g = getgrnam("slipway");
+
+	if (g && chown(path, (uid_t)-1, g->gr_gid) < 0)
+		log_warn(LOG_WEB, "%s stays without the group slipway: %s", path,
+			 strerror(errno));
+}
+
+static int
+listen_unix(struct web *w, struct err *e)
+{
+	const char *path = w->conf->http_unix_socket;
+
+	if (!*path)
+		return 0;
+	if (http_listen_unix(w->http, path, e))
+		return err_wrap(e, "http.unix_socket");
+	share_socket(path);
+	return 0;
 }
 
 int
@@ -121,18 +233,19 @@ web_listen(struct web *w, uint16_t *port, struct err *e)
 	uint16_t bound;
 
 	*port = 0;
-	if (c->http_unix_socket && *c->http_unix_socket &&
-	    http_listen_unix(w->http, c->http_unix_socket, e))
-		return err_wrap(e, "http.unix_socket");
+	if (listen_unix(w, e))
+		return -1;
 	for (size_t i = 0; i < c->http_listen.n; i++) {
 		const char *addr = c->http_listen.v[i];
 
-		if (!listen_is_loopback(addr))
+		if (!listen_is_loopback(addr) &&
+		    !auth_tokens_any_live(auth_table(w->auth), clock_wall_ms()))
 			return err_field(
 				e, ERR_INVALID, "http.listen",
-				"%s is not a loopback address, and there is no "
-				"authentication yet: listen on 127.0.0.1 behind "
-				"a proxy that has it",
+				"%s is not a loopback address, and no token is valid "
+				"yet: listen on 127.0.0.1:8080 once, make a token with "
+				"`slipway token create --name admin --scope admin`, and "
+				"start again",
 				addr);
 		if (http_listen_tcp(w->http, addr, &bound, e))
 			return err_wrap(e, "http.listen %s", addr);
@@ -152,6 +265,7 @@ void
 web_reload(struct web *w, const struct conf *conf)
 {
 	w->conf = conf;
+	auth_reload(w->auth, conf);
 	web_set_hosts(w);
 }
 

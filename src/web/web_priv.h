@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "audit.h"
+#include "auth.h"
 #include "slipway/http.h"
 #include "slipway/jobspec.h"
 #include "slipway/web.h"
@@ -27,10 +29,28 @@ struct web_task {
 	bool ended;
 };
 
+/* What a route asks of a request; the strictest where a row says nothing. */
+enum web_needs { WEB_ADMIN, WEB_SUBMIT, WEB_READ, WEB_OPEN };
+
+#define WEB_ROUTE_DRY 0x100u /* sent like a change, but changes nothing */
+
+struct web_route {
+	enum http_method method;
+	const char *path;
+	unsigned flags;
+	void (*handler)(struct http_req r, void *arg);
+	enum web_needs needs;
+};
+
+extern const struct web_route web_routes[]; /* ends with path NULL */
+
 struct web {
 	struct web_deps d;
 	const struct conf *conf;
 	struct http *http;
+	struct http_route *routes; /* as web_routes[], each to on_request() */
+	struct audit *audit;
+	struct auth *auth;
 	int64_t started; /* clock_mono_ms */
 	LIST_HEAD(, web_task) tasks;
 };
@@ -53,6 +73,10 @@ bool web_query_bool(struct http_req r, const char *key, bool *out);
 /* The mandatory job id; NULL when it was missing. */
 const char *web_query_id(struct http_req r);
 
+/* The body as an object with no other fields than these; NULL when it is none. Put it. */
+struct json_object *web_body(struct http_req r, const char *const *allowed,
+			     struct err *e);
+
 /* Reads and parses a job's spec; NULL (logged) when it cannot be had. *size gets the
  * bytes of its canonical form when given. */
 struct jobspec *web_spec_load(const struct web *w, const char *id, size_t *size);
@@ -70,5 +94,12 @@ void api_retry(struct http_req r, void *arg);
 void api_list(struct http_req r, void *arg);
 void api_status(struct http_req r, void *arg);
 void api_logs(struct http_req r, void *arg);
+void api_tokens(struct http_req r, void *arg);
+void api_token_create(struct http_req r, void *arg);
+void api_token_revoke(struct http_req r, void *arg);
+void api_audit(struct http_req r, void *arg);
+void page_login(struct http_req r, void *arg);
+void page_login_try(struct http_req r, void *arg);
+void page_logout(struct http_req r, void *arg);
 void page_dashboard(struct http_req r, void *arg);
 void page_css(struct http_req r, void *arg);

@@ -446,9 +446,9 @@ class Slipwayd:
 
     # --- the command line client
 
-    def cli(self, *args, input=None, timeout=None):
+    def cli(self, *args, input=None, timeout=None, **more):
         env = {"PATH": os.environ["PATH"], "HOME": str(self.dir), "LANG": "C.UTF-8",
-               "SLIPWAY_URL": self.client.base}
+               "SLIPWAY_URL": self.client.base, **more}
         return subprocess.run([str(BUILD / "slipway"), *map(str, args)], input=input,
                               capture_output=True, text=True, env=env,
                               timeout=timeout or PATIENCE)

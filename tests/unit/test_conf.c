@@ -71,6 +71,13 @@ Test(conf, nothing_gives_the_defaults)
 	cr_assert_str_eq(c->http_listen.v[0], "127.0.0.1:8080");
 	cr_assert_str_eq(c->http_unix_socket, "/run/slipway/slipwayd.sock");
 	cr_assert_eq(c->http_max_connections, 12288);
+	cr_assert(c->http_auth);
+	cr_assert_eq(c->http_trusted_proxies.n, 0);
+	cr_assert_str_eq(c->http_user_header, "");
+	cr_assert_eq(c->http_user_scopes.n, 1);
+	cr_assert_str_eq(c->http_user_scopes.v[0], "read");
+	cr_assert_eq(c->http_cors_origins.n, 0);
+	cr_assert_eq(c->limits_requests_per_minute, 1200);
 	cr_assert_str_eq(c->log_level, "info");
 	cr_assert_eq(c->log_max_size, 64 << 20);
 	cr_assert_eq(c->queue_max_concurrent, 10);
@@ -106,6 +113,8 @@ Test(conf, development_has_other_defaults)
 	cr_assert(c->dev);
 	cr_assert_str_eq(c->state_dir, want);
 	cr_assert_str_eq(c->http_unix_socket, "");
+	cr_assert_not(c->http_auth);
+	cr_assert_eq(c->limits_requests_per_minute, 0);
 	cr_assert_eq(c->git_local_roots.n, 1);
 	cr_assert_str_eq(c->git_local_roots.v[0], "/");
 }
@@ -325,6 +334,19 @@ Test(conf, texts_are_checked)
 		"http: {hosts: ['a b']}",
 		"http: {hosts: ['']}",
 		"http: {unix_socket: x}",
+		"http: {auth: maybe}",
+		"http: {trusted_proxies: [localhost]}",
+		"http: {trusted_proxies: ['10.0.0.1/8']}",
+		"http: {trusted_proxies: ['0.0.0.0/0']}",
+		"http: {trusted_proxies: ['']}",
+		"http: {user_header: 'X Y', trusted_proxies: [unix]}",
+		"http: {user_scopes: [write]}",
+		"http: {cors_origins: ['*']}",
+		"http: {cors_origins: ['https://a.org/']}",
+		"http: {cors_origins: ['https://A.org']}",
+		"http: {cors_origins: ['a.org']}",
+		"http: {cors_origins: ['null']}",
+		"limits: {requests_per_minute: -1}",
 		"public_url: ci",
 		"public_url: ftp://x",
 		"public_url: https://",
@@ -370,6 +392,14 @@ Test(conf, incomplete_or_contradictory_items_are_errors)
 		   "known_hosts_file: /b}]}",
 		   "f.yaml:1:21: git.credentials[0]: known_hosts_file goes");
 	assert_bad("http: {listen: [], unix_socket: ''}", "f.yaml: http.listen and");
+	assert_bad("http: {listen: ['127.0.0.1:80', '192.0.2.1:80'], auth: false}",
+		   "f.yaml: http.auth: false goes");
+	assert_bad("http: {listen: ['[::]:80'], auth: false}",
+		   "f.yaml: http.auth: false goes");
+	assert_bad("http: {user_header: X-User}",
+		   "f.yaml: http.user_header needs http.trusted_proxies");
+	conf_free(parse_good("http: {listen: ['127.8.0.1:80', '[::1]:0'], auth: false, "
+			     "user_header: X-User, trusted_proxies: [unix, 10.0.0.0/8]}"));
 }
 
 Test(conf, yaml_beyond_plain_data_is_refused)

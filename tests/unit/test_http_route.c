@@ -93,3 +93,24 @@ Test(http_route, allow_names_every_method_of_the_path)
 	cr_assert_str_eq(allow("/files/exact"), "PUT");
 	cr_assert_str_eq(allow("/nowhere"), "");
 }
+
+Test(http_route, options_are_a_space_of_their_own)
+{
+	static const struct http_route with[] = {
+		{ HTTP_GET, "/jobs", 0, handler },
+		{ HTTP_OPTIONS, "/", HTTP_ROUTE_PREFIX, handler },
+		{ 0, NULL, 0, NULL },
+	};
+	char text[HTTP_ALLOW_LEN];
+	bool known_path;
+
+	cr_assert_null(find(HTTP_OPTIONS, "/jobs"));
+	cr_assert(known(HTTP_OPTIONS, "/jobs"));
+	cr_assert_not(known(HTTP_OPTIONS, "/nothing"));
+	cr_assert_eq(http_route_find(with, HTTP_OPTIONS, "/jobs", &known_path), &with[1]);
+	cr_assert_eq(http_route_find(with, HTTP_OPTIONS, "/x", &known_path), &with[1]);
+	cr_assert_null(http_route_find(with, HTTP_GET, "/x", &known_path));
+	cr_assert_not(known_path);
+	http_route_allow(with, "/jobs", text);
+	cr_assert_str_eq(text, "GET, HEAD");
+}

@@ -67,3 +67,27 @@ Test(id, random_hex_fills_exactly)
 	id_random_hex(a, 0);
 	cr_assert_str_eq(a, "");
 }
+
+Test(id, random_letters_and_digits_fill_exactly_and_use_all_of_them)
+{
+	static const char all[] = "0123456789abcdefghijklmnopqrstuvwxyz"
+				  "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+	char a[20001], b[44];
+
+	id_random_base62(a, sizeof(a) - 1);
+	cr_assert_eq(strlen(a), sizeof(a) - 1);
+	cr_assert_eq(strspn(a, all), sizeof(a) - 1);
+	/* 20000 / 62 is 322 of each; 200 is 7 standard deviations below. */
+	for (const char *c = all; *c; c++) {
+		unsigned n = 0;
+
+		for (const char *p = a; *p; p++)
+			n += *p == *c;
+		cr_assert_gt(n, 200, "%c: %u", *c, n);
+		cr_assert_lt(n, 450, "%c: %u", *c, n);
+	}
+	id_random_base62(b, 43);
+	cr_assert_eq(strlen(b), 43);
+	id_random_base62(b, 0);
+	cr_assert_str_eq(b, "");
+}
