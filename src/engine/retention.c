@@ -1,6 +1,7 @@
 #include "retention.h"
 
 #include "engine_priv.h"
+#include "maintain.h"
 #include "slipway/clock.h"
 #include "slipway/db_job.h"
 #include "slipway/log.h"

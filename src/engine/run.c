@@ -1,4 +1,5 @@
 #include "run.h"
+#include "runs.h"
 
 #include "slipway/clock.h"
 #include "slipway/db_job.h"
