@@ -91,8 +91,8 @@ struct attempt {
 	bool intent_timeout; /* the daemon's backstop fired, committed first */
 	bool sealed;
 	char runner[64];
-	char endpoint[64]; /* the runner's handle, e.g. sandbox id */
-	char boot_id[40];  /* of the boot it started in */
+	char endpoint[160]; /* what its sandbox is called on the runner, see runner.h */
+	char boot_id[40];   /* of the boot it started in */
 	char sha[65];
 	int64_t queued_at, started_at, finished_at;
 	char error[600];

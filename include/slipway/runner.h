@@ -85,6 +85,10 @@ struct runner_ops {
 	unsigned (*capacity)(struct runner *r);
 	/* The unix user that owns workspaces: false when it is the daemon's own. */
 	bool (*job_user)(struct runner *r, uid_t *uid, gid_t *gid);
+	/* What the sandbox of an attempt will be called where it runs: recorded before
+	 * start(), so that it can be found whatever happens then. */
+	void (*name)(struct runner *r, const char *job, unsigned attempt, char *out,
+		     size_t size);
 	/* Never NULL: failures come by on_started. s is copied as needed. */
 	struct sandbox *(*start)(struct runner *r, const struct sandbox_start *s,
 				 const struct sandbox_events *ev);

@@ -1,4 +1,6 @@
 #include "engine_priv.h"
+#include "maintain.h"
+#include "runs.h"
 
 #include "slipway/db_job.h"
 #include "slipway/log.h"

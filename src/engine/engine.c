@@ -1,5 +1,8 @@
 #include "engine_priv.h"
+#include "maintain.h"
+#include "pick.h"
 #include "retention.h"
+#include "runs.h"
 
 #include "slipway/clock.h"
 #include "slipway/db_job.h"

@@ -1,4 +1,4 @@
-#include "engine_priv.h"
+#include "maintain.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 
+#include "engine_priv.h"
 #include "slipway/clock.h"
 #include "slipway/db_job.h"
 #include "slipway/fs.h"

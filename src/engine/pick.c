@@ -1,7 +1,9 @@
-#include "engine_priv.h"
+#include "pick.h"
 
 #include <fnmatch.h>
 
+#include "engine_priv.h"
+#include "runs.h"
 #include "slipway/clock.h"
 #include "slipway/db_job.h"
 #include "slipway/log.h"

@@ -1,6 +1,7 @@
 #include "retention.h"
 
 #include "engine_priv.h"
+#include "maintain.h"
 #include "slipway/clock.h"
 #include "slipway/db_job.h"
 #include "slipway/log.h"
@@ -8,7 +9,8 @@
 
 /*
  *	timer → slice: up to ROWS jobs from the oldest on → those that may go: directory to
- *	the trash (pool) → records deleted → next slice, until young jobs are reached
+ *	the trash (pool) → records deleted [commit] → next slice, until young jobs are
+ *	reached
  */
 
 #define EVERY_MS 3600000
@@ -19,7 +21,8 @@ struct retention {
 	struct engine *en;
 	struct loop_timer *timer;
 	uint64_t after; /* seq that the last slice ended with */
-	bool busy;	/* a slice is under way */
+	bool busy;	/* a slice is under way, which frees what is closed */
+	bool closed;
 	unsigned forgotten;
 };
 
@@ -28,6 +31,7 @@ struct slice {
 	char *state_dir;
 	struct job *jobs; /* those that go */
 	size_t n, seen;
+	unsigned deleted;
 	int64_t cutoff;
 	bool young; /* reached what is too young */
 };
@@ -116,23 +120,16 @@ on_slice_work(void *arg)
 	}
 }
 
+/* The slice is on disk, or there was nothing to delete: the next one. */
 static void
-on_slice_done(void *arg)
+slice_end(struct slice *s)
 {
-	struct slice *s = arg;
 	struct retention *r = s->r;
 
-	if (s->n > 0) {
-		db_begin(r->en->d.db, 0);
-		/* A retry may have come in between. */
-		for (size_t i = 0; i < s->n; i++)
-			if (!entry_find(r->en, s->jobs[i].id))
-				db_job_delete(r->en->d.db, &s->jobs[i]);
-		db_end(r->en->d.db, NULL, NULL);
-	}
 	r->busy = false;
-	r->forgotten += (unsigned)s->n;
-	if (s->young || s->seen <= ROWS) {
+	if (r->closed) {
+		free(r);
+	} else if (s->young || s->seen <= ROWS) {
 		if (r->forgotten > 0)
 			log_info(LOG_ENGINE, "%u old jobs forgotten", r->forgotten);
 		r->after = r->forgotten = 0;
@@ -143,6 +140,36 @@ on_slice_done(void *arg)
 	free(s->jobs);
 	free(s->state_dir);
 	free(s);
+}
+
+static void
+on_slice_committed(void *arg, const struct err *err)
+{
+	struct slice *s = arg;
+
+	s->r->forgotten += s->deleted;
+	slice_end(s);
+}
+
+static void
+on_slice_done(void *arg)
+{
+	struct slice *s = arg;
+	struct engine *en = s->r->en;
+
+	if (s->n == 0 || s->r->closed) {
+		slice_end(s);
+		return;
+	}
+	db_begin(en->d.db, 0);
+	for (size_t i = 0; i < s->n; i++) {
+		/* A retry may have come in between. */
+		if (entry_find(en, s->jobs[i].id))
+			continue;
+		db_job_delete(en->d.db, &s->jobs[i]);
+		s->deleted++;
+	}
+	db_end(en->d.db, on_slice_committed, s);
 }
 
 static void
@@ -191,5 +218,7 @@ retention_free(struct retention *r)
 	if (!r)
 		return;
 	loop_timer_free(r->timer);
-	free(r);
+	r->closed = true;
+	if (!r->busy)
+		free(r);
 }

@@ -1,4 +1,5 @@
 #include "run.h"
+#include "runs.h"
 
 #include "slipway/clock.h"
 #include "slipway/db_job.h"
@@ -252,7 +253,11 @@ on_starting_committed(void *arg, const struct err *err)
 static void
 run_enter_start(struct run *run)
 {
+	const struct engine_runner *er = run_runner(run);
+
 	run->att.phase = PHASE_START;
+	er->ops->name(er->runner, run->job.id, run->att.number, run->att.endpoint,
+		      sizeof(run->att.endpoint));
 	run_save(run, on_starting_committed);
 }
 

@@ -1,3 +1,4 @@
+#include "maintain.h"
 #include "run.h"
 
 #include <fcntl.h>

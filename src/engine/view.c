@@ -1,4 +1,6 @@
 #include "engine_priv.h"
+#include "pick.h"
+#include "runs.h"
 
 #include "slipway/clock.h"
 #include "slipway/db_job.h"

@@ -190,6 +190,12 @@ on_job_user(struct runner *r, uid_t *uid, gid_t *gid)
 	return r->has_user;
 }
 
+static void
+on_name(struct runner *r, const char *job, unsigned attempt, char *out, size_t size)
+{
+	local_leaf_name(out, size, job, attempt);
+}
+
 const struct runner_ops runner_local_ops = {
 	.type = "local",
 	.open = on_open,
@@ -197,6 +203,7 @@ const struct runner_ops runner_local_ops = {
 	.can_run = on_can_run,
 	.capacity = on_capacity,
 	.job_user = on_job_user,
+	.name = on_name,
 	.start = local_start,
 	.attach = local_attach,
 	.signal = local_signal,

@@ -152,6 +152,13 @@ def test_retry_keeps_the_id_and_counts_attempts(api, repo):
     assert status["steps"][0]["output"] == "attempt 2\n"
 
 
+def test_an_attempt_names_its_sandbox_from_its_start_on(api, repo):
+    status = api.run(job(repo, "true"))
+    assert status["attempts"][0]["sandboxId"] == f"slipway-{status['id']}-1"
+    never = api.run(dict(job(repo, "true"), commit="0" * 40), expect="failure")
+    assert "sandboxId" not in never["attempts"][0]
+
+
 def test_retry_of_a_running_job_is_refused(daemon, api, repo):
     id = api.submit(job(repo, wait_for()))
     api.wait(id, "running")

@@ -531,3 +531,11 @@ Test(runner_local, types_are_found_by_name)
 	cr_assert_null(runner_ops_find("nowhere"));
 	cr_assert_null(runner_ops_find(""));
 }
+
+Test(runner_local, a_sandbox_has_its_name_before_it_is_started)
+{
+	char name[64];
+
+	runner_local_ops.name(NULL, "job-1", 2, name, sizeof(name));
+	cr_assert_str_eq(name, "slipway-job-1-2");
+}
