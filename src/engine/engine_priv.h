@@ -12,6 +12,7 @@
 #include <sys/queue.h>
 #include <uthash.h>
 
+#include "eta.h"
 #include "sched.h"
 #include "slipway/engine.h"
 #include "slipway/runner.h"
@@ -82,6 +83,8 @@ struct engine {
 	unsigned nqueueing; /* entries in that state */
 	uint64_t queued_bytes; /* of the specs submitted since the start that wait */
 	bool kicked, stopping, closed;
+	struct engine_hold hold;
+	struct eta eta;
 	struct loop_timer *due;
 	void (*idle_fn)(void *); /* engine_cancel_all: called when no run is left */
 	void *idle_arg;
@@ -123,6 +126,8 @@ void set_tag_free(void *tag);
 /* The name of the set that j belongs to: its needs and the runners that allow it. */
 void pick_set_name(struct engine *en, const struct job *j, char *out, size_t size);
 struct set_tag *pick_tag_new(struct engine *en, const struct job *j);
+/* Will it start by itself, as far as is known, once those ahead have run? */
+bool pick_is_moving(const struct engine *en, const struct entry *ent);
 void pick_wait_reason(struct engine *en, const struct entry *ent, char *out, size_t size);
 
 /* runners.c */

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "api_view.h"
+#include "body.h"
 #include "slipway/id.h"
-#include "slipway/jsonscan.h"
 #include "slipway/log.h"
 #include "slipway/mem.h"
 
@@ -19,7 +19,6 @@
  */
 
 #define PARSE_INLINE_MAX (64u << 10)
-#define SMALL_BODY_DEPTH 8
 
 struct call {
 	struct web *web;
@@ -168,62 +167,21 @@ api_validate(struct http_req r, void *arg)
 		call_parse(arg, r, validate_parsed);
 }
 
-/* The small bodies of verbs on a job */
-
-static struct json_object *
-body_parse(const char *body, size_t len, struct err *e)
-{
-	struct json_tokener *tok;
-	struct json_object *o;
-
-	if (jsonscan_check(body ? body : "", len, SMALL_BODY_DEPTH, e))
-		return NULL;
-	tok = json_tokener_new_ex(SMALL_BODY_DEPTH + 1);
-	if (!tok) {
-		err_set(e, ERR_INTERNAL, "out of memory");
-		return NULL;
-	}
-	o = json_tokener_parse_ex(tok, body, (int)len);
-	json_tokener_free(tok);
-	if (json_object_is_type(o, json_type_object))
-		return o;
-	json_object_put(o);
-	err_set(e, ERR_INVALID, "the body must be a JSON object");
-	return NULL;
-}
-
-static int
-body_check_keys(struct json_object *o, const char *const *allowed, struct err *e)
-{
-	json_object_object_foreach(o, key, value) {
-		const char *const *a = allowed;
-
-		(void)value;
-		while (*a && strcmp(*a, key) != 0)
-			a++;
-		if (!*a)
-			return err_field(e, ERR_INVALID, key, "unknown field");
-	}
-	return 0;
-}
+/* Verbs on a job */
 
 /* jobId, malloc'ed; *body is the rest, for the caller to look at and to put. */
 static char *
 body_job_id(struct http_req r, const char *const *allowed, struct json_object **body,
 	    struct err *e)
 {
-	size_t len;
-	const char *text = http_req_body(r, &len);
-	struct json_object *o = body_parse(text, len, e), *id;
+	struct json_object *o = body_object(r, allowed, e), *id;
 	char *out = NULL;
 
 	*body = NULL;
 	if (!o)
 		return NULL;
 	id = json_object_object_get(o, "jobId");
-	if (body_check_keys(o, allowed, e))
-		;
-	else if (!json_object_is_type(id, json_type_string) ||
+	if (!json_object_is_type(id, json_type_string) ||
 		 json_object_get_string_len(id) == 0)
 		err_field(e, ERR_INVALID, "jobId", "jobId must be the id of a job");
 	else
@@ -277,7 +235,7 @@ api_cancel(struct http_req r, void *arg)
 		reply_cancel(r, false, "no such job");
 		return;
 	}
-	by = xasprintf("api (%s)", http_req_peer(r));
+	by = web_actor(r);
 	engine_cancel(w->d.engine, id, by, on_cancelled, call_new(w, r));
 }
 

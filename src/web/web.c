@@ -15,10 +15,11 @@
  *	                                                → web_task → ... → reply
  */
 
-static const struct http_route routes[] = {
+const struct http_route web_routes[] = {
 	{ HTTP_GET, "/", 0, api_root },
 	{ HTTP_GET, "/health", 0, api_health },
 	{ HTTP_GET, "/health/ready", 0, api_health },
+	{ HTTP_GET, "/health/stream", 0, api_health_stream },
 	{ HTTP_GET, "/jobs", 0, api_list },
 	{ HTTP_GET, "/jobs/status", 0, api_status },
 	{ HTTP_GET, "/jobs/logs", 0, api_logs },
@@ -26,6 +27,14 @@ static const struct http_route routes[] = {
 	{ HTTP_POST, "/jobs/validate", HTTP_ROUTE_CHANGES, api_validate },
 	{ HTTP_POST, "/jobs/cancel", HTTP_ROUTE_CHANGES, api_cancel },
 	{ HTTP_POST, "/jobs/retry", HTTP_ROUTE_CHANGES, api_retry },
+	{ HTTP_POST, "/worker", HTTP_ROUTE_CHANGES, api_worker },
+	{ HTTP_GET, "/admin/status", 0, api_admin_status },
+	{ HTTP_POST, "/admin/pause", HTTP_ROUTE_CHANGES, api_admin_pause },
+	{ HTTP_POST, "/admin/drain", HTTP_ROUTE_CHANGES, api_admin_drain },
+	{ HTTP_POST, "/admin/resume", HTTP_ROUTE_CHANGES, api_admin_resume },
+	{ HTTP_POST, "/admin/reload", HTTP_ROUTE_CHANGES, api_admin_reload },
+	{ HTTP_POST, "/admin/maintenance", HTTP_ROUTE_CHANGES, api_admin_maintenance },
+	{ HTTP_GET, "/openapi.json", 0, api_openapi },
 	{ HTTP_GET, "/dashboard", 0, page_dashboard },
 	{ HTTP_GET, "/dashboard.css", 0, page_css },
 	{ .path = NULL },
@@ -75,7 +84,7 @@ web_new(const struct web_deps *d, struct err *e)
 	struct web *w = xcalloc(1, sizeof(*w));
 	const struct http_opts o = {
 		.loop = d->loop,
-		.routes = routes,
+		.routes = web_routes,
 		.arg = w,
 		.max_body = JOBSPEC_BODY_MAX,
 		.max_connections = (unsigned)d->conf->http_max_connections,
@@ -219,6 +228,12 @@ web_base_url(const struct web *w, struct http_req r, struct strbuf *out)
 		return;
 	}
 	strbuf_addf(out, "http://%s", host && query_host_ok(host) ? host : "localhost");
+}
+
+char *
+web_actor(struct http_req r)
+{
+	return xasprintf("api (%s)", http_req_peer(r));
 }
 
 void

@@ -27,6 +27,9 @@ struct web_task {
 	bool ended;
 };
 
+/* Ends with path NULL. Each is described in api_openapi_routes.c. */
+extern const struct http_route web_routes[];
+
 struct web {
 	struct web_deps d;
 	const struct conf *conf;
@@ -42,6 +45,8 @@ void web_task_end(struct web_task *t);
 
 /* "https://ci.example.org", without a slash at its end. */
 void web_base_url(const struct web *w, struct http_req r, struct strbuf *out);
+/* Who asks, for records and people: "api (127.0.0.1:4711)". malloc'ed. */
+char *web_actor(struct http_req r);
 /* Consumes o. */
 void web_reply_json(struct http_req r, int status, struct json_object *o);
 void web_reply_field(struct http_req r, const char *field, const char *msg);
@@ -62,7 +67,9 @@ bool web_view_load(struct web *w, struct http_req r, const char *id,
 
 /* Handlers; arg is the struct web. */
 void api_root(struct http_req r, void *arg);
+void api_openapi(struct http_req r, void *arg);
 void api_health(struct http_req r, void *arg);
+void api_health_stream(struct http_req r, void *arg);
 void api_submit(struct http_req r, void *arg);
 void api_validate(struct http_req r, void *arg);
 void api_cancel(struct http_req r, void *arg);
@@ -70,5 +77,12 @@ void api_retry(struct http_req r, void *arg);
 void api_list(struct http_req r, void *arg);
 void api_status(struct http_req r, void *arg);
 void api_logs(struct http_req r, void *arg);
+void api_worker(struct http_req r, void *arg);
+void api_admin_status(struct http_req r, void *arg);
+void api_admin_pause(struct http_req r, void *arg);
+void api_admin_drain(struct http_req r, void *arg);
+void api_admin_resume(struct http_req r, void *arg);
+void api_admin_reload(struct http_req r, void *arg);
+void api_admin_maintenance(struct http_req r, void *arg);
 void page_dashboard(struct http_req r, void *arg);
 void page_css(struct http_req r, void *arg);
