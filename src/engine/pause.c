@@ -1,36 +1,11 @@
 #include "pause.h"
 
 #include "engine_priv.h"
-#include "slipway/clock.h"
 #include "slipway/log.h"
 #include "slipway/mem.h"
 
-/*
- *	engine_set_mode → unit → on_mode_stored → in force, kick, answer
- *	start-up: pause_load → in force
- */
-
 #define KEY "pause"
 #define FORMAT 1
-
-struct mode_change {
-	struct engine *en;
-	struct engine_hold hold;
-	void (*fn)(void *arg);
-	void *arg;
-};
-
-const char *
-engine_mode_name(enum engine_mode mode)
-{
-	static const char *const names[ENGINE_MODES] = {
-		[ENGINE_OPEN] = "open",
-		[ENGINE_PAUSED] = "paused",
-		[ENGINE_DRAINING] = "draining",
-	};
-
-	return (unsigned)mode < ENGINE_MODES ? names[mode] : "";
-}
 
 void
 pause_encode(const struct engine_hold *h, struct wire_w *w)
@@ -63,6 +38,18 @@ pause_decode(struct engine_hold *h, const void *data, size_t len)
 	return false;
 }
 
+void
+pause_store(struct engine *en, const struct engine_hold *h)
+{
+	struct wire_w w = { 0 };
+
+	pause_encode(h, &w);
+	if (w.failed)
+		log_fatal(LOG_ENGINE, "out of memory");
+	db_put(en->d.db, DB_META, KEY, strlen(KEY), w.data, w.len);
+	wire_w_free(&w);
+}
+
 int
 pause_load(struct engine *en, struct err *e)
 {
@@ -90,50 +77,4 @@ pause_describe(const struct engine_hold *h, char *out, size_t size)
 		snprintf(out, size, "%s by %s%s%s",
 			 h->mode == ENGINE_DRAINING ? "draining, as asked" : "paused",
 			 h->by, *h->reason ? ": " : "", h->reason);
-}
-
-static void
-on_mode_stored(void *arg, const struct err *err)
-{
-	struct mode_change *c = arg;
-	struct engine *en = c->en;
-
-	(void)err; /* a plain unit does not fail */
-	en->hold = c->hold;
-	log_info(LOG_ENGINE, "the queue is %s, by %s%s%s",
-		 engine_mode_name(en->hold.mode), en->hold.by,
-		 *en->hold.reason ? ": " : "", en->hold.reason);
-	if (!en->closed)
-		engine_kick(en);
-	c->fn(c->arg);
-	free(c);
-}
-
-void
-engine_set_mode(struct engine *en, enum engine_mode mode, const char *by,
-		const char *reason, void (*fn)(void *arg), void *arg)
-{
-	struct mode_change *c = xcalloc(1, sizeof(*c));
-	struct wire_w w = { 0 };
-
-	c->en = en;
-	c->fn = fn;
-	c->arg = arg;
-	c->hold.mode = mode;
-	c->hold.since = clock_wall_ms();
-	STR_COPY(c->hold.by, by);
-	STR_COPY(c->hold.reason, reason);
-	pause_encode(&c->hold, &w);
-	if (w.failed)
-		log_fatal(LOG_ENGINE, "out of memory");
-	db_begin(en->d.db, 0);
-	db_put(en->d.db, DB_META, KEY, strlen(KEY), w.data, w.len);
-	db_end(en->d.db, on_mode_stored, c);
-	wire_w_free(&w);
-}
-
-void
-engine_schedule(struct engine *en)
-{
-	engine_kick(en);
 }

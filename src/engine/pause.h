@@ -14,6 +14,8 @@
 void pause_encode(const struct engine_hold *h, struct wire_w *w);
 /* False: corrupt; *h is open then. */
 bool pause_decode(struct engine_hold *h, const void *data, size_t len);
+/* Into the open unit. */
+void pause_store(struct engine *en, const struct engine_hold *h);
 /* Start-up: what was asked for before the restart. */
 int pause_load(struct engine *en, struct err *e);
 /* "paused by api (unix): disk swap"; "" when open. */

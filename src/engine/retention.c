@@ -277,16 +277,15 @@ on_too_many(void *arg)
 }
 
 void
-engine_forget_old(struct engine *en, bool dry, engine_forget_fn *fn, void *arg)
+retention_ask(struct retention *r, bool dry, engine_forget_fn *fn, void *arg)
 {
-	struct retention *r = en->retention;
 	struct ask *ask = xcalloc(1, sizeof(*ask));
 
 	ask->dry = dry;
 	ask->fn = fn;
 	ask->arg = arg;
 	if (r->nasks >= ASKS_MAX) {
-		loop_defer(en->d.loop, on_too_many, ask);
+		loop_defer(r->en->d.loop, on_too_many, ask);
 		return;
 	}
 	STAILQ_INSERT_TAIL(&r->asks, ask, link);
