@@ -40,14 +40,16 @@ struct cli {
 	bool out_colour, err_colour;
 	/* Of the verb. */
 	const char *verb, *arg; /* arg: its FILE or ID, or NULL */
-	bool wait, follow, watch, times;
+	bool wait, follow, watch, times, dry;
+	bool has_token;
 	const char *status, *repo, *branch, *step;
+	const char *reason, *config;
 	const char *limit, *tail, *attempt;
 };
 
 struct cli_verb {
 	const char *name;
-	const char *args;    /* "FILE", "ID" or "" */
+	const char *args;    /* "FILE", "ID", "[ID]" or "" */
 	const char *options; /* letters of those it takes, besides the global ones */
 	int (*run)(struct cli *cli);
 	const char *summary;
@@ -66,6 +68,11 @@ int verb_list(struct cli *cli);
 int verb_logs(struct cli *cli);
 int verb_why(struct cli *cli);
 int verb_health(struct cli *cli);
+int verb_pause(struct cli *cli);
+int verb_drain(struct cli *cli);
+int verb_resume(struct cli *cli);
+int verb_maintenance(struct cli *cli);
+int verb_doctor(struct cli *cli);
 
 /* report.c: talking to people, and to the server for a verb. */
 

@@ -60,12 +60,14 @@ api_admin_status(struct http_req r, void *arg)
 {
 	static const char *const allowed[] = { NULL };
 	struct web *w = arg;
+	/* Whoever asks stands elsewhere. */
+	cleanup_free char *dir = realpath(w->conf->state_dir, NULL);
 	struct json_object *o;
 
 	if (!web_query_only(r, allowed))
 		return;
 	o = state_object(w);
-	add_text(o, "stateDir", w->conf->state_dir);
+	add_text(o, "stateDir", dir ? dir : w->conf->state_dir);
 	add_text(o, "publicUrl", w->conf->public_url);
 	json_object_object_add(o, "dev", json_object_new_boolean(w->conf->dev));
 	http_set_header(r, "Cache-Control", "no-store");
