@@ -23,10 +23,10 @@ _slipway() {
 		word=${COMP_WORDS[i]}
 		case $word in
 		-s | --server | --token-file)
-			[ "${COMP_WORDS[i + 1]}" != = ] || ((i++))
-			server+=("$word" "${COMP_WORDS[i + 1]}")
+			[ "${COMP_WORDS[i + 1]-}" != = ] || ((i++))
+			server+=("$word" "${COMP_WORDS[i + 1]-}")
 			((i++))
-			while [ "${COMP_WORDS[i + 1]}" = : ] && ((i + 2 < COMP_CWORD)); do
+			while [ "${COMP_WORDS[i + 1]-}" = : ] && ((i + 2 < COMP_CWORD)); do
 				server[${#server[@]} - 1]+=:${COMP_WORDS[i + 2]}
 				((i += 2))
 			done

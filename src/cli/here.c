@@ -145,7 +145,7 @@ newest_of_all(struct cli *cli, const struct here_names *names, char **id)
 			      "%s has no job of this repository (%s); slipway list "
 			      "shows the jobs there are",
 			      client_where(cli->client),
-			      names->v[names->n > 2 ? 2 : 0]);
+			      names->v[0]);
 	return code;
 }
 
@@ -164,8 +164,8 @@ here_newest_job(struct cli *cli, char **id)
 			      "which job? This directory is in no git repository whose "
 			      "newest job could be meant; slipway list shows all jobs");
 	top.data[strcspn(top.data, "\n")] = '\0';
-	here_spellings(top.data, &names);
 	names_of_remotes(&names);
+	here_spellings(top.data, &names);
 	code = newest_of_all(cli, &names, id);
 	here_names_free(&names);
 	return code;
