@@ -156,6 +156,38 @@ options_parse(struct options *o, int argc, char **argv)
 		o->file = DEFAULT_CONF;
 }
 
+/* Says in the log how it went; see web.h. */
+static int
+daemon_reload(void *arg, struct strbuf *restart, struct err *e)
+{
+	struct daemon *d = arg;
+	struct conf *old = d->conf;
+	struct conf *new_ = conf_load(d->opt.file, d->opt.dev, d->opt.over, d->opt.nover,
+				      e);
+	const char *line;
+
+	if (!new_) {
+		log_error(LOG_CONF, "not reloaded, the old configuration stays: %s",
+			  e->msg);
+		return -1;
+	}
+	conf_restart_needed(old, new_, restart);
+	for (line = strbuf_str(restart); *line; line += strspn(line, "\n")) {
+		int len = (int)strcspn(line, "\n");
+
+		log_warn(LOG_CONF, "%.*s changes only with a restart", len, line);
+		line += len;
+	}
+	d->conf = new_;
+	log_set_level_name(new_->log_level);
+	checkouts_configure(d->checkouts, new_);
+	engine_reload(d->engine, new_);
+	web_reload(d->web, new_);
+	conf_free(old);
+	log_info(LOG_CONF, "reloaded");
+	return 0;
+}
+
 /* Parts: brought up in this order, taken down backwards, always fully. */
 
 static int
@@ -269,7 +301,8 @@ web_up(struct daemon *d, struct err *e)
 {
 	const struct web_deps deps = { .loop = d->loop, .pool = d->pool, .db = d->db,
 				       .bus = d->bus, .engine = d->engine,
-				       .conf = d->conf };
+				       .conf = d->conf, .reload = daemon_reload,
+				       .arg = d };
 
 	d->web = web_new(&deps, e);
 	return d->web && web_listen(d->web, &d->port, e) == 0 ? 0 : -1;
@@ -367,28 +400,10 @@ on_terminate(int signo, void *arg)
 static void
 on_reload(int signo, void *arg)
 {
-	struct daemon *d = arg;
 	cleanup_strbuf struct strbuf restart = { 0 };
 	struct err e = { 0 };
-	struct conf *old = d->conf;
-	struct conf *new_ = conf_load(d->opt.file, d->opt.dev, d->opt.over, d->opt.nover,
-				      &e);
 
-	if (!new_) {
-		log_error(LOG_CONF, "not reloaded, the old configuration stays: %s", e.msg);
-		return;
-	}
-	conf_restart_needed(old, new_, &restart);
-	for (char *s = restart.data, *line; s && (line = strsep(&s, "\n"));)
-		if (*line)
-			log_warn(LOG_CONF, "%s changes only with a restart", line);
-	d->conf = new_;
-	log_set_level_name(new_->log_level);
-	checkouts_configure(d->checkouts, new_);
-	engine_reload(d->engine, new_);
-	web_reload(d->web, new_);
-	conf_free(old);
-	log_info(LOG_CONF, "reloaded");
+	daemon_reload(arg, &restart, &e);
 }
 
 static void

@@ -116,6 +116,14 @@ for field in $fields; do
 		bad "man/slipway-job.5 does not tell of $field"
 done
 
+# Those that are taken are in the description of the API, too.
+taken=$(sed -n '/parse_unsupported/d; s/^\t{ *"\([a-zA-Z]*\)", *\.parse = .*/\1/p' src/core/jobspec_parse.c | sort -u)
+want "job fields that are taken" 25 "$taken"
+for field in $taken; do
+	grep -Eq "^	\{ \"$field!?\"" src/web/api_openapi_schemas.c ||
+		bad "src/web/api_openapi_schemas.c does not tell of the job's $field"
+done
+
 # --- form
 
 if command -v mandoc >/dev/null; then

@@ -17,6 +17,7 @@
 #include "slipway/checkout.h"
 #include "slipway/conf.h"
 #include "slipway/db.h"
+#include "slipway/engine_admin.h"
 #include "slipway/err.h"
 #include "slipway/job.h"
 #include "slipway/jobspec.h"
@@ -82,6 +83,7 @@ struct job_view {
 	int current_step;	   /* or -1 */
 	bool live;		   /* a run exists in this daemon */
 	long position;		   /* from 1, 0 when not queued */
+	int64_t eta_ms;		   /* until it starts, about; -1 unknown */
 	char wait_reason[256];	   /* "" when not queued */
 	char sandbox[128];	   /* "" when there is none */
 };
@@ -92,8 +94,9 @@ void engine_view_of(struct engine *en, const struct job *j, struct job_view *out
 
 struct engine_stats {
 	unsigned queued, running, slots;
-	bool accepting;
-	char why_not[160];
+	bool accepting; /* jobs, and able to run them once it is not paused */
+	char why_not[ENGINE_HOLD_TEXT_MAX];
+	struct engine_hold hold;
 };
 void engine_stats(struct engine *en, struct engine_stats *out);
 /* Runs, queue and runners, a line each (SIGUSR1). */

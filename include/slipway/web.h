@@ -30,6 +30,10 @@ struct web_deps {
 	struct bus *bus;
 	struct engine *engine;
 	const struct conf *conf; /* valid until the next web_reload() */
+	/* Reads the configuration anew, as SIGHUP does; *restart gets the keys (one per
+	 * line) that wait for a restart. */
+	int (*reload)(void *arg, struct strbuf *restart, struct err *e);
+	void *arg;
 };
 
 struct web *web_new(const struct web_deps *d, struct err *e);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "here.h"
 #include "slipway/mem.h"
 #include "slipway/secret.h"
 #include "slipway/version.h"
@@ -30,20 +31,23 @@ const struct cli_verb cli_verbs[] = {
 	  "Prints what the job would do, and warnings.\n"
 	  "\n"
 	  "  slipway validate job.json\n" },
-	{ "status", "ID", "W", verb_status, "show a job and its steps",
+	{ "status", "[ID]", "W", verb_status, "show a job and its steps",
 	  "With --watch it shows every change until the job has ended; the exit code\n"
-	  "then tells how.\n"
+	  "then tells how. Without ID: the newest job of the repository of which this\n"
+	  "directory is a checkout.\n"
 	  "\n"
 	  "  slipway status job-1700000000000-abc1234\n"
 	  "  slipway status --watch release-42\n" },
 	{ "list", "", "SRBN", verb_list, "list jobs, newest first",
 	  "  slipway list --status failure --limit 20\n"
 	  "  slipway list --repo https://git.example.org/app.git --branch main\n" },
-	{ "logs", "ID", "ftTAZ", verb_logs, "print a job's log",
+	{ "logs", "[ID]", "ftTAZ", verb_logs, "print a job's log",
 	  "Each step's output comes after a line [name]; lines that begin with * are\n"
 	  "the daemon's. With --follow it goes on until the job has ended (over\n"
-	  "restarts of the daemon, too), and the exit code tells how.\n"
+	  "restarts of the daemon, too), and the exit code tells how. Without ID: the\n"
+	  "newest job of the repository of which this directory is a checkout.\n"
 	  "\n"
+	  "  slipway logs\n"
 	  "  slipway logs -f release-42\n"
 	  "  slipway logs --step build --tail 50 release-42\n" },
 	{ "cancel", "ID", "", verb_cancel, "stop a job",
@@ -54,10 +58,11 @@ const struct cli_verb cli_verbs[] = {
 	  "Same id, next attempt; the logs of earlier attempts stay (logs --attempt).\n"
 	  "\n"
 	  "  slipway retry --follow release-42\n" },
-	{ "why", "ID", "", verb_why, "tell why a job waits, or how it came to its end",
+	{ "why", "[ID]", "", verb_why, "tell why a job waits, or how it came to its end",
 	  "What it waits for and its place in the queue; where each attempt ran and\n"
 	  "how it ended; the first step that failed, with the last lines of its\n"
-	  "output.\n"
+	  "output. Without ID: the newest job of the repository of which this\n"
+	  "directory is a checkout.\n"
 	  "\n"
 	  "  slipway why release-42\n" },
 	{ "health", "", "", verb_health, "ask whether the server is able to run jobs",
@@ -75,6 +80,32 @@ const struct cli_verb cli_verbs[] = {
 	  "logged out.\n"
 	  "\n"
 	  "  slipway token revoke deploy\n" },
+	{ "pause", "", "M", verb_pause, "start no more jobs",
+	  "Jobs are accepted and wait; those that run go on. It survives restarts of\n"
+	  "the server, until slipway resume.\n"
+	  "\n"
+	  "  slipway pause --reason 'the disk is being swapped'\n" },
+	{ "drain", "", "wM", verb_drain, "start and accept no more jobs",
+	  "Those that run go on; submissions are refused. With --wait it returns once\n"
+	  "no job runs. It survives restarts of the server, until slipway resume.\n"
+	  "\n"
+	  "  slipway drain --wait && reboot\n" },
+	{ "resume", "", "", verb_resume, "end a pause or drain",
+	  "  slipway resume\n" },
+	{ "maintenance", "", "y", verb_maintenance, "delete old jobs now",
+	  "What is older than retention.jobs of the server's configuration; it does so\n"
+	  "by itself every hour.\n"
+	  "\n"
+	  "  slipway maintenance --dry-run\n" },
+	{ "doctor", "", "C", verb_doctor, "look for what is wrong with an installation",
+	  "Tries the server, its socket, the token, the clock, whether a proxy at\n"
+	  "public_url holds back live logs; and, where the server runs: disk space,\n"
+	  "sandboxes, their network, git credentials, the systemd units. Each problem\n"
+	  "comes with the command that cures it. The exit code is 1 when there is one.\n"
+	  "As root it sees more.\n"
+	  "\n"
+	  "  sudo slipway doctor\n"
+	  "  slipway --server https://ci.example.org doctor\n" },
 	{ .name = NULL },
 };
 
@@ -131,6 +162,9 @@ static const struct option long_options[] = {
 	{ "name", required_argument, NULL, 'n' },
 	{ "scope", required_argument, NULL, 'c' },
 	{ "expires", required_argument, NULL, 'x' },
+	{ "reason", required_argument, NULL, 'M' },
+	{ "dry-run", no_argument, NULL, 'y' },
+	{ "config", required_argument, NULL, 'C' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -138,7 +172,7 @@ static const struct {
 	char letter;
 	const char *text;
 } verb_options[] = {
-	{ 'w', "  -w, --wait             wait until the job has ended" },
+	{ 'w', "  -w, --wait             wait until the job has ended, or none runs" },
 	{ 'f', "  -f, --follow           show the log until the job has ended" },
 	{ 'W', "      --watch            show changes until the job has ended" },
 	{ 'S',
@@ -156,8 +190,12 @@ static const struct {
 	{ 'c', "      --scope LIST       what it may do: read, submit, admin" },
 	{ 'x',
 	  "      --expires TIME     how long it is valid, as in 12h or 30d (default: for ever)" },
-	{ 'Z',
-	  "      --timestamps       with the time of each line (not with --follow)" },
+	{ 'Z', "      --timestamps       with the time of each line (not with --follow)" },
+	{ 'M', "      --reason TEXT      shown wherever a job waits for it" },
+	{ 'y', "      --dry-run          only tell what would be deleted" },
+	{ 'C',
+	  "      --config FILE      the server's configuration (default:\n"
+	  "                         " SLIPWAY_SYSCONF_DIR "/slipway.yaml)" },
 };
 
 struct options {
@@ -175,6 +213,7 @@ option_flag(struct cli *cli, int c)
 		     : c == 'f' ? &cli->follow
 		     : c == 'W' ? &cli->watch
 		     : c == 'Z' ? &cli->times
+		     : c == 'n' ? &cli->dry
 				: NULL;
 
 	if (flag)
@@ -192,7 +231,8 @@ option_value(struct cli *cli, int c, const char *value)
 		       { 'B', &cli->branch },  { 'N', &cli->limit },
 		       { 't', &cli->step },    { 'T', &cli->tail },
 		       { 'A', &cli->attempt }, { 'n', &cli->name },
-		       { 'c', &cli->scope },   { 'x', &cli->expires } };
+		       { 'c', &cli->scope },   { 'x', &cli->expires },
+		       { 'M', &cli->reason },  { 'C', &cli->config } };
 
 	for (size_t i = 0; i < ARRAY_LEN(values); i++) {
 		if (values[i].c == c) {
@@ -305,9 +345,11 @@ verb_check(const struct options *o, const struct cli_verb *v, int nargs)
 				report(o->cli, 0, "%s takes no --%s", v->name, l->name);
 		return false;
 	}
-	if (nargs == (*v->args != '\0'))
+	if (nargs == (*v->args != '\0') || (nargs == 0 && *v->args == '['))
 		return true;
-	if (*v->args)
+	if (*v->args == '[')
+		report(o->cli, 0, "%s takes one argument at most: %s", v->name, v->args);
+	else if (*v->args)
 		report(o->cli, 0, "%s takes one argument: %s", v->name, v->args);
 	else
 		report(o->cli, 0, "%s takes no arguments", v->name);
@@ -334,6 +376,7 @@ verb_run(struct options *o, const struct cli_verb *v)
 {
 	cleanup_secret struct secret token = { 0 };
 	const char *server = o->server ? o->server : getenv("SLIPWAY_URL");
+	cleanup_free char *id = NULL;
 	struct err e = { 0 };
 	int code = token_load(o, &token);
 
@@ -342,10 +385,15 @@ verb_run(struct options *o, const struct cli_verb *v)
 	if (curl_global_init(CURL_GLOBAL_DEFAULT))
 		return report(o->cli, CLI_INTERNAL, "libcurl does not start");
 	o->cli->client = client_new(server, token.data, &e);
-	if (o->cli->client)
-		code = v->run(o->cli);
-	else
+	o->cli->has_token = token.len > 0;
+	if (!o->cli->client)
 		code = report(o->cli, CLI_USAGE, "%s", e.msg);
+	else if (*v->args == '[' && !o->cli->arg)
+		code = here_newest_job(o->cli, &id);
+	if (id)
+		o->cli->arg = id;
+	if (code == 0)
+		code = v->run(o->cli);
 	client_free(o->cli->client);
 	curl_global_cleanup();
 	if (fflush(stdout) != 0 && code == 0)

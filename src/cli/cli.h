@@ -40,15 +40,17 @@ struct cli {
 	bool out_colour, err_colour;
 	/* Of the verb. */
 	const char *verb, *arg; /* arg: its FILE or ID, or NULL */
-	bool wait, follow, watch, times;
+	bool wait, follow, watch, times, dry;
+	bool has_token;
 	const char *status, *repo, *branch, *step;
+	const char *reason, *config;
 	const char *limit, *tail, *attempt;
 	const char *name, *scope, *expires;
 };
 
 struct cli_verb {
 	const char *name;    /* one word, or two */
-	const char *args;    /* "FILE", "ID" or "" */
+	const char *args;    /* "FILE", "ID", "[ID]" or "" */
 	const char *options; /* letters of those it takes, besides the global ones */
 	int (*run)(struct cli *cli);
 	const char *summary;
@@ -70,6 +72,11 @@ int verb_health(struct cli *cli);
 int verb_token_create(struct cli *cli);
 int verb_token_list(struct cli *cli);
 int verb_token_revoke(struct cli *cli);
+int verb_pause(struct cli *cli);
+int verb_drain(struct cli *cli);
+int verb_resume(struct cli *cli);
+int verb_maintenance(struct cli *cli);
+int verb_doctor(struct cli *cli);
 
 /* report.c: talking to people, and to the server for a verb. */
 

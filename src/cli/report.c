@@ -48,7 +48,7 @@ static const struct {
 	{ 404, CLI_NOT_FOUND, "slipway list shows the jobs there are" },
 	{ 409, CLI_INVALID, NULL },
 	{ 413, CLI_INVALID, NULL },
-	{ 429, CLI_BUSY, NULL },
+	{ 429, CLI_BUSY, "too much at a time; try again later" },
 	{ 503, CLI_BUSY, "try again later; slipway health tells more" },
 };
 

@@ -263,6 +263,7 @@ verb_health(struct cli *cli)
 	cleanup_strbuf struct strbuf out = { 0 };
 	struct err e = { 0 };
 	struct json_object *o;
+	bool able;
 	int code;
 
 	if (client_call(cli->client, "/health", NULL, 0, &r, &e))
@@ -285,6 +286,7 @@ verb_health(struct cli *cli)
 			    (long long)json_number(o, "slots"));
 		code = cli_print(cli, &out);
 	}
+	able = strcmp(json_text(o, "status"), "ok") == 0;
 	json_object_put(o);
-	return code ? code : r.status == 200 ? CLI_OK : CLI_FAILURE;
+	return code ? code : able ? CLI_OK : CLI_FAILURE;
 }

@@ -1,4 +1,5 @@
 #include "engine_priv.h"
+#include "pause.h"
 
 #include "slipway/clock.h"
 #include "slipway/fs.h"
@@ -33,9 +34,15 @@ int
 engine_admit(struct engine *en, size_t bytes, struct err *e)
 {
 	const struct conf *c = en->d.conf;
+	char held[ENGINE_HOLD_TEXT_MAX];
 
 	if (en->stopping)
 		return err_set(e, ERR_DRAINING, "the daemon is stopping");
+	if (en->hold.mode == ENGINE_DRAINING) {
+		pause_describe(&en->hold, held, sizeof(held));
+		return err_set(e, ERR_DRAINING, "the server takes no new jobs: %s",
+			       held);
+	}
 	/* Those whose insertion is under way count already. */
 	if (en->sched.count + en->nqueueing >= (uint64_t)c->queue_max_depth)
 		return err_set(e, ERR_QUEUE_FULL, "the queue is full: %u jobs (queue.max_depth)",

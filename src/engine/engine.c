@@ -1,5 +1,6 @@
 #include "engine_priv.h"
 #include "maintain.h"
+#include "pause.h"
 #include "pick.h"
 #include "retention.h"
 #include "runs.h"
@@ -131,6 +132,7 @@ engine_run_ended(struct engine *en, struct entry *ent, const struct job *j)
 	if (j->state == JOB_QUEUED) {
 		engine_enqueue(en, ent, j);
 	} else {
+		eta_note(&en->eta, j);
 		entry_answer_cancels(ent, j->state == JOB_CANCELLED,
 				     j->state == JOB_CANCELLED ? ""
 							       : "already finished");
@@ -157,8 +159,9 @@ engine_new(const struct engine_deps *d, struct err *e)
 	if (!en->spools || runners_open(en, e))
 		goto fail;
 	en->maintain = maintain_new(en, e);
-	if (!en->maintain || engine_recover(en, e))
+	if (!en->maintain || pause_load(en, e) || engine_recover(en, e))
 		goto fail;
+	eta_seed(&en->eta, en->d.db);
 	en->retention = retention_new(en);
 	engine_kick(en);
 	return en;

@@ -8,6 +8,7 @@
 #include <sys/queue.h>
 
 #include "entry.h"
+#include "eta.h"
 #include "sched.h"
 #include "slipway/engine.h"
 #include "slipway/runner.h"
@@ -43,6 +44,8 @@ struct engine {
 	unsigned nqueueing; /* entries in that state */
 	uint64_t queued_bytes; /* of the specs submitted since the start that wait */
 	bool kicked, stopping, closed;
+	struct engine_hold hold;
+	struct eta eta;
 	struct loop_timer *due;
 	void (*idle_fn)(void *); /* engine_cancel_all: called when no run is left */
 	void *idle_arg;

@@ -1,3 +1,4 @@
+#include "pause.h"
 #include "pick.h"
 
 #include <fnmatch.h>
@@ -146,7 +147,7 @@ engine_pick(struct engine *en)
 
 	if (due > 0)
 		loop_timer_set(en->due, due - now);
-	if (en->stopping)
+	if (en->stopping || en->hold.mode != ENGINE_OPEN)
 		return;
 	while (en->nruns < (unsigned)en->d.conf->queue_max_concurrent &&
 	       (it = best_item(en, &runner)))
@@ -167,6 +168,8 @@ wait_reason_queued(struct engine *en, const struct entry *ent, char *out, size_t
 		servable = servable || t->ok[i];
 	if (!servable)
 		str_copy(out, size, t->why);
+	else if (en->hold.mode != ENGINE_OPEN)
+		pause_describe(&en->hold, out, size);
 	else if (position > 1)
 		snprintf(out, size, "%ld job%s ahead", position - 1,
 			 position == 2 ? "" : "s");
@@ -176,6 +179,21 @@ wait_reason_queued(struct engine *en, const struct entry *ent, char *out, size_t
 		str_copy(out, size, "all slots of its runners are busy");
 	else
 		str_copy(out, size, "starting");
+}
+
+bool
+pick_is_moving(const struct engine *en, const struct entry *ent)
+{
+	const struct set_tag *t;
+
+	if (ent->state != ENTRY_QUEUED || ent->item.delayed || en->stopping ||
+	    en->hold.mode != ENGINE_OPEN)
+		return false;
+	t = ent->item.set->tag;
+	for (size_t i = 0; i < en->nrunners; i++)
+		if (t->ok[i])
+			return true;
+	return false;
 }
 
 void

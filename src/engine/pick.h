@@ -24,4 +24,6 @@ void set_tag_free(void *tag);
 /* The name of the set that j belongs to: its needs and the runners that allow it. */
 void pick_set_name(struct engine *en, const struct job *j, char *out, size_t size);
 struct set_tag *pick_tag_new(struct engine *en, const struct job *j);
+/* Will it start by itself, as far as is known, once those ahead have run? */
+bool pick_is_moving(const struct engine *en, const struct entry *ent);
 void pick_wait_reason(struct engine *en, const struct entry *ent, char *out, size_t size);

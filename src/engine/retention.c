@@ -10,20 +10,34 @@
 /*
  *	timer → slice: up to ROWS jobs from the oldest on → those that may go: directory to
  *	the trash (pool) → records deleted [commit] → next slice, until young jobs are
- *	reached
+ *	reached → on_pass_done: whoever asked for it is told
  */
 
 #define EVERY_MS 3600000
 #define FIRST_MS 60000
 #define ROWS 64
+#define ASKS_MAX 16
+
+/* Somebody wants a pass of their own. */
+struct ask {
+	STAILQ_ENTRY(ask) link;
+	bool dry;
+	engine_forget_fn *fn;
+	void *arg;
+};
+STAILQ_HEAD(asks, ask);
 
 struct retention {
 	struct engine *en;
 	struct loop_timer *timer;
-	uint64_t after; /* seq that the last slice ended with */
-	bool busy;	/* a slice is under way, which frees what is closed */
-	bool closed;
-	unsigned forgotten;
+	struct asks asks;
+	unsigned nasks;
+	struct ask *ask; /* that this pass is for; NULL: for nobody */
+	uint64_t after;	 /* seq that the last slice ended with */
+	bool passing;	 /* a pass is under way */
+	bool busy;	 /* a slice of it is */
+	bool closed;	 /* freed once that ends */
+	struct engine_forgotten forgotten;
 };
 
 struct slice {
@@ -31,9 +45,9 @@ struct slice {
 	char *state_dir;
 	struct job *jobs; /* those that go */
 	size_t n, seen;
-	unsigned deleted;
 	int64_t cutoff;
 	bool young; /* reached what is too young */
+	struct err err;
 };
 
 static uint64_t
@@ -67,8 +81,10 @@ static bool
 job_is_kept(struct engine *en, const struct job *j)
 {
 	const int64_t keep = en->d.conf->retention_keep;
-	const struct job_query q = { .state = JOB_STATES, .repo = j->repo,
-				     .branch = j->branch, .max_rows = (unsigned)keep,
+	const struct job_query q = { .state = JOB_STATES,
+				     .repo = j->repo,
+				     .branch = j->branch,
+				     .max_rows = (unsigned)keep,
 				     .max_visited = 1000 };
 	struct kept k = { 0 };
 	uint64_t next;
@@ -120,56 +136,92 @@ on_slice_work(void *arg)
 	}
 }
 
-/* The slice is on disk, or there was nothing to delete: the next one. */
+static void
+pass_end(struct retention *r, const struct err *err)
+{
+	struct ask *ask = r->ask;
+
+	if (r->forgotten.jobs > 0 && !(ask && ask->dry))
+		log_info(LOG_ENGINE, "%u old jobs forgotten", r->forgotten.jobs);
+	r->ask = NULL;
+	r->passing = false;
+	loop_timer_set(r->timer, STAILQ_EMPTY(&r->asks) ? EVERY_MS : 0);
+	if (!ask)
+		return;
+	ask->fn(ask->arg, err, err ? NULL : &r->forgotten);
+	free(ask);
+}
+
+static void
+forgotten_add(struct engine_forgotten *f, const char *id)
+{
+	if (f->jobs < ENGINE_FORGOTTEN_IDS)
+		STR_COPY(f->ids[f->jobs], id);
+	f->jobs++;
+}
+
 static void
 slice_end(struct slice *s)
 {
 	struct retention *r = s->r;
 
 	r->busy = false;
-	if (r->closed) {
+	if (r->closed)
 		free(r);
-	} else if (s->young || s->seen <= ROWS) {
-		if (r->forgotten > 0)
-			log_info(LOG_ENGINE, "%u old jobs forgotten", r->forgotten);
-		r->after = r->forgotten = 0;
-		loop_timer_set(r->timer, EVERY_MS);
-	} else {
+	else if (s->err.code || s->young || s->seen <= ROWS)
+		pass_end(r, s->err.code ? &s->err : NULL);
+	else
 		loop_timer_set(r->timer, 0);
-	}
 	free(s->jobs);
 	free(s->state_dir);
 	free(s);
 }
 
 static void
-on_slice_committed(void *arg, const struct err *err)
+on_slice_stored(void *arg, const struct err *err)
 {
-	struct slice *s = arg;
-
-	s->r->forgotten += s->deleted;
-	slice_end(s);
+	(void)err; /* a plain unit does not fail */
+	slice_end(arg);
 }
 
 static void
 on_slice_done(void *arg)
 {
 	struct slice *s = arg;
-	struct engine *en = s->r->en;
+	struct retention *r = s->r;
+	bool dry = r->ask && r->ask->dry;
 
-	if (s->n == 0 || s->r->closed) {
+	if (r->closed) {
 		slice_end(s);
 		return;
 	}
-	db_begin(en->d.db, 0);
+	if (!dry)
+		db_begin(r->en->d.db, 0);
 	for (size_t i = 0; i < s->n; i++) {
 		/* A retry may have come in between. */
-		if (entry_find(en, s->jobs[i].id))
+		if (entry_find(r->en, s->jobs[i].id))
 			continue;
-		db_job_delete(en->d.db, &s->jobs[i]);
-		s->deleted++;
+		forgotten_add(&r->forgotten, s->jobs[i].id);
+		if (!dry)
+			db_job_delete(r->en->d.db, &s->jobs[i]);
 	}
-	db_end(en->d.db, on_slice_committed, s);
+	if (dry)
+		slice_end(s);
+	else
+		db_end(r->en->d.db, on_slice_stored, s);
+}
+
+static void
+pass_begin(struct retention *r)
+{
+	r->passing = true;
+	r->after = 0;
+	memset(&r->forgotten, 0, sizeof(r->forgotten));
+	r->ask = STAILQ_FIRST(&r->asks);
+	if (r->ask) {
+		STAILQ_REMOVE_HEAD(&r->asks, link);
+		r->nasks--;
+	}
 }
 
 static void
@@ -178,20 +230,25 @@ on_timer(void *arg)
 	struct retention *r = arg;
 	struct slice *s = xcalloc(1, sizeof(*s));
 	uint8_t from[8];
-	struct db_walk w = { .table = DB_BY_TIME, .from = from, .from_len = sizeof(from) };
+	struct db_walk w = { .table = DB_BY_TIME,
+			     .from = from,
+			     .from_len = sizeof(from) };
 
+	if (!r->passing)
+		pass_begin(r);
 	r->busy = true;
 	s->r = r;
 	s->state_dir = xstrdup(r->en->d.conf->state_dir);
 	s->cutoff = clock_wall_ms() - r->en->d.conf->retention_jobs_ms;
 	for (unsigned i = 0; i < 8; i++)
 		from[i] = (uint8_t)(r->after >> (56 - 8 * i));
-	if (db_walk(r->en->d.db, &w, on_row, s, NULL) ||
-	    pool_submit(r->en->d.pool, POOL_IO, on_slice_work, on_slice_done, s, NULL)) {
-		s->n = 0;
-		s->young = true;
+	if (db_walk(r->en->d.db, &w, on_row, s, &s->err))
+		slice_end(s);
+	else if (s->n == 0 || (r->ask && r->ask->dry))
 		on_slice_done(s);
-	}
+	else if (pool_submit(r->en->d.pool, POOL_IO, on_slice_work, on_slice_done, s,
+			     &s->err))
+		slice_end(s);
 }
 
 struct retention *
@@ -200,6 +257,7 @@ retention_new(struct engine *en)
 	struct retention *r = xcalloc(1, sizeof(*r));
 
 	r->en = en;
+	STAILQ_INIT(&r->asks);
 	r->timer = loop_timer_new(en->d.loop, on_timer, r);
 	loop_timer_set(r->timer, FIRST_MS);
 	return r;
@@ -212,11 +270,58 @@ retention_kick(struct retention *r)
 		loop_timer_set(r->timer, 0);
 }
 
+static void
+on_too_many(void *arg)
+{
+	struct ask *ask = arg;
+	struct err e = { 0 };
+
+	err_set(&e, ERR_BUSY, "maintenance is under way, and others wait for it");
+	ask->fn(ask->arg, &e, NULL);
+	free(ask);
+}
+
+void
+retention_ask(struct retention *r, bool dry, engine_forget_fn *fn, void *arg)
+{
+	struct ask *ask = xcalloc(1, sizeof(*ask));
+
+	ask->dry = dry;
+	ask->fn = fn;
+	ask->arg = arg;
+	if (r->nasks >= ASKS_MAX) {
+		loop_defer(r->en->d.loop, on_too_many, ask);
+		return;
+	}
+	STAILQ_INSERT_TAIL(&r->asks, ask, link);
+	r->nasks++;
+	if (!r->passing)
+		loop_timer_set(r->timer, 0);
+}
+
+static void
+ask_refuse(struct ask *ask)
+{
+	struct err e = { 0 };
+
+	err_set(&e, ERR_CLOSED, "the daemon has stopped");
+	ask->fn(ask->arg, &e, NULL);
+	free(ask);
+}
+
 void
 retention_free(struct retention *r)
 {
+	struct ask *ask;
+
 	if (!r)
 		return;
+	if (r->ask)
+		ask_refuse(r->ask);
+	while ((ask = STAILQ_FIRST(&r->asks))) {
+		STAILQ_REMOVE_HEAD(&r->asks, link);
+		ask_refuse(ask);
+	}
 	loop_timer_free(r->timer);
 	r->closed = true;
 	if (!r->busy)

@@ -7,10 +7,15 @@
  */
 #pragma once
 
+#include "slipway/engine_admin.h"
+
 struct engine;
 struct retention;
 
 struct retention *retention_new(struct engine *en);
 /* Look again now. */
 void retention_kick(struct retention *r);
+/* A pass for whoever asks; see engine_forget_old(). */
+void retention_ask(struct retention *r, bool dry, engine_forget_fn *fn, void *arg);
+/* Who still waits for an answer gets ERR_CLOSED. */
 void retention_free(struct retention *r);

@@ -1,4 +1,5 @@
 #include "engine_priv.h"
+#include "pause.h"
 #include "pick.h"
 #include "runs.h"
 
@@ -8,12 +9,23 @@
 
 /* What the world sees: committed records, with what the running attempt's log tells. */
 
+static unsigned
+engine_slots(const struct engine *en)
+{
+	unsigned slots = 0, max = (unsigned)en->d.conf->queue_max_concurrent;
+
+	for (size_t i = 0; i < en->nrunners; i++)
+		slots += en->runners[i].ops->capacity(en->runners[i].runner);
+	return slots < max ? slots : max;
+}
+
 static void
 view_fill(struct engine *en, struct job_view *v)
 {
 	struct entry *ent = entry_find(en, v->job.id);
 
 	v->current_step = -1;
+	v->eta_ms = -1;
 	v->phase = PHASE_NONE;
 	if (ent && ent->run && v->job.state == JOB_RUNNING) {
 		run_view(ent->run, v);
@@ -24,6 +36,8 @@ view_fill(struct engine *en, struct job_view *v)
 	if (ent && v->job.state == JOB_QUEUED) {
 		v->position = sched_position(&en->sched, &ent->item);
 		pick_wait_reason(en, ent, v->wait_reason, sizeof(v->wait_reason));
+		if (pick_is_moving(en, ent))
+			v->eta_ms = eta_of(&en->eta, v->position, engine_slots(en));
 	}
 }
 
@@ -56,22 +70,25 @@ engine_stats(struct engine *en, struct engine_stats *out)
 	memset(out, 0, sizeof(*out));
 	out->queued = en->sched.count;
 	out->running = en->nruns;
+	out->slots = engine_slots(en);
+	out->hold = en->hold;
 	for (size_t i = 0; i < en->nrunners; i++) {
 		static const struct job_needs none = { .network = NETWORK_NONE };
 		struct engine_runner *er = &en->runners[i];
 
-		out->slots += er->ops->capacity(er->runner);
 		able = able || er->ops->can_run(er->runner, &none, why, sizeof(why));
 	}
-	if (out->slots > (unsigned)en->d.conf->queue_max_concurrent)
-		out->slots = (unsigned)en->d.conf->queue_max_concurrent;
 	if (en->stopping)
 		STR_COPY(out->why_not, "the daemon is stopping");
+	else if (en->hold.mode == ENGINE_DRAINING)
+		pause_describe(&en->hold, out->why_not, sizeof(out->why_not));
 	else if (!engine_has_space(en))
 		STR_COPY(out->why_not, "the disk is nearly full");
 	else if (!able)
 		STR_COPY(out->why_not, *why ? why : "no runner is able to run jobs");
 	out->accepting = out->why_not[0] == '\0';
+	if (out->accepting)
+		pause_describe(&en->hold, out->why_not, sizeof(out->why_not));
 }
 
 void

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "api_view.h"
+#include "body.h"
 #include "slipway/id.h"
 #include "slipway/log.h"
 #include "slipway/mem.h"
@@ -176,7 +177,7 @@ static char *
 body_job_id(struct http_req r, const char *const *allowed, struct json_object **body,
 	    struct err *e)
 {
-	struct json_object *o = web_body(r, allowed, e), *id;
+	struct json_object *o = body_object(r, allowed, e), *id;
 	char *out;
 
 	*body = NULL;
@@ -224,7 +225,6 @@ api_cancel(struct http_req r, void *arg)
 	struct json_object *body;
 	struct err e = { 0 };
 	cleanup_free char *id = NULL, *by = NULL;
-	cleanup_strbuf struct strbuf who = { 0 };
 
 	if (!web_query_only(r, queries))
 		return;
@@ -238,8 +238,7 @@ api_cancel(struct http_req r, void *arg)
 		reply_cancel(r, false, "no such job");
 		return;
 	}
-	auth_describe(r, &who);
-	by = xasprintf("api (%s)", strbuf_str(&who));
+	by = web_actor(r);
 	engine_cancel(w->d.engine, id, by, on_cancelled, call_new(w, r));
 }
 

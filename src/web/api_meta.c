@@ -6,6 +6,7 @@
 
 #include "query.h"
 #include "slipway/clock.h"
+#include "slipway/mem.h"
 #include "slipway/version.h"
 
 void
@@ -45,22 +46,26 @@ api_health(struct http_req r, void *arg)
 	const char *trouble = audit_trouble(w->audit);
 	struct json_object *o, *store;
 	struct engine_stats s;
+	const char *status = "ok";
 	bool ready;
 
 	if (!web_query_only(r, allowed))
 		return;
 	engine_stats(w->d.engine, &s);
-	/* Jobs still run without it, but somebody should look. */
 	ready = s.accepting && (!trouble || strcmp(http_req_path(r), "/health/ready"));
+	if (!ready && s.hold.mode != ENGINE_DRAINING)
+		status = "unavailable";
+	else if (s.hold.mode != ENGINE_OPEN)
+		status = engine_mode_name(s.hold.mode);
 	o = json_object_new_object();
-	json_object_object_add(o, "status",
-			       json_object_new_string(ready ? "ok" : "unavailable"));
-	if (!ready)
-		json_object_object_add(o, "reason",
-				       json_object_new_string(
-					       s.accepting ? "the audit log cannot be "
-							     "written"
-							   : s.why_not));
+	json_object_object_add(o, "status", json_object_new_string(status));
+	/* Jobs still run without an audit log, but somebody should look. */
+	if (s.accepting && !ready)
+		json_object_object_add(
+			o, "reason",
+			json_object_new_string("the audit log cannot be written"));
+	else if (*s.why_not)
+		json_object_object_add(o, "reason", json_object_new_string(s.why_not));
 	json_object_object_add(o, "service", json_object_new_string("slipway"));
 	json_object_object_add(o, "mode",
 			       json_object_new_string(w->conf->dev ? "dev"
@@ -81,4 +86,65 @@ api_health(struct http_req r, void *arg)
 						     1000));
 	http_set_header(r, "Cache-Control", "no-store");
 	web_reply_json(r, ready ? 200 : 503, o);
+}
+
+/*
+ * GET /health/stream: whoever wonders whether a proxy on the way holds back what is
+ * streamed sees it from when these events arrive.
+ */
+
+#define BEATS 3
+#define BEAT_MS 400
+
+struct beats {
+	struct web_task task;
+	struct loop_timer *timer;
+	unsigned sent;
+};
+
+static void
+beats_release(struct web_task *t)
+{
+	struct beats *b = (struct beats *)t;
+
+	loop_timer_free(b->timer);
+	b->timer = NULL;
+}
+
+static void
+on_beat(void *arg)
+{
+	struct beats *b = arg;
+	char text[96];
+	int n = snprintf(text, sizeof(text),
+			 "event: beat\ndata: {\"number\":%u,\"of\":%d,\"every\":%d}\n\n",
+			 b->sent + 1, BEATS, BEAT_MS);
+
+	http_stream_write(b->task.req, text, (size_t)n);
+	if (++b->sent < BEATS) {
+		loop_timer_set(b->timer, BEAT_MS);
+		return;
+	}
+	http_stream_end(b->task.req);
+	web_task_end(&b->task);
+}
+
+void
+api_health_stream(struct http_req r, void *arg)
+{
+	static const char *const allowed[] = { NULL };
+	struct web *w = arg;
+	struct beats *b;
+
+	if (!web_query_only(r, allowed))
+		return;
+	b = xcalloc(1, sizeof(*b));
+	b->task.what = "health stream";
+	b->task.release = beats_release;
+	b->timer = loop_timer_new(w->d.loop, on_beat, b);
+	web_task_begin(&b->task, w, r);
+	http_set_header(r, "Cache-Control", "no-cache");
+	http_set_header(r, "X-Accel-Buffering", "no");
+	http_stream_start(r, 200, "text/event-stream");
+	loop_timer_set(b->timer, 0);
 }

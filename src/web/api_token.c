@@ -1,3 +1,4 @@
+#include "body.h"
 #include "web_priv.h"
 
 #include <string.h>
@@ -193,7 +194,7 @@ api_token_create(struct http_req r, void *arg)
 
 	if (!web_query_only(r, no_queries))
 		return;
-	body = web_body(r, fields, &e);
+	body = body_object(r, fields, &e);
 	c = xcalloc(1, sizeof(*c));
 	c->req = r;
 	if (!body || create(arg, c, body, &e)) {
@@ -232,7 +233,7 @@ api_token_revoke(struct http_req r, void *arg)
 
 	if (!web_query_only(r, no_queries))
 		return;
-	body = web_body(r, fields, &e);
+	body = body_object(r, fields, &e);
 	c = xcalloc(1, sizeof(*c));
 	c->req = r;
 	if (!body || read_name(body, c->token.name, &e) ||

@@ -122,6 +122,8 @@ add_waiting(struct json_object *o, const struct job_view *v)
 	add_text_if(o, "waitReason", v->wait_reason);
 	if (v->position > 0)
 		add_int(o, "queuePosition", v->position);
+	if (v->eta_ms >= 0)
+		add_int(o, "etaMs", v->eta_ms);
 }
 
 struct json_object *
@@ -145,7 +147,7 @@ view_job(const struct view_in *in)
 	add_waiting(o, v);
 	add_int(o, "attempt", j->attempt);
 	if (j->state == JOB_RUNNING)
-		add_text(o, "phase", job_phase_name(v->phase));
+		add_text_if(o, "phase", job_phase_name(v->phase));
 	if (a) {
 		add_text_if(o, "runner", a->runner);
 		add_text_if(o, "sandboxId", *v->sandbox ? v->sandbox : a->endpoint);

@@ -154,7 +154,9 @@ page_head(struct page *p, enum job_state current)
 		"</head><body>\n"
 		"<header><h1>slipway</h1>");
 	strbuf_addf(&p->html, "<p>%u queued, %u of %u slots in use%s", s.queued,
-		    s.running, s.slots, s.accepting ? "" : "; not accepting jobs: ");
+		    s.running, s.slots, !s.accepting  ? "; not accepting jobs: "
+		    : *s.why_not ? "; "
+				 : "");
 	html_text(&p->html, s.why_not);
 	strbuf_adds(&p->html, "</p></header>\n");
 	page_nav(p, current);

@@ -19,11 +19,14 @@
  *	                                                        → web_task → ... → reply
  */
 
-/* Who may is part of the row; a test holds every one against it. */
+/* Who may is part of the row; a test holds every one against it. What each asks and
+ * answers is described in api_openapi_routes.c. */
 const struct web_route web_routes[] = {
 	{ HTTP_GET, "/", 0, api_root, WEB_READ },
 	{ HTTP_GET, "/health", 0, api_health, WEB_OPEN },
 	{ HTTP_GET, "/health/ready", 0, api_health, WEB_OPEN },
+	{ HTTP_GET, "/health/stream", 0, api_health_stream, WEB_OPEN },
+	{ HTTP_GET, "/openapi.json", 0, api_openapi, WEB_READ },
 	{ HTTP_GET, "/jobs", 0, api_list, WEB_READ },
 	{ HTTP_GET, "/jobs/status", 0, api_status, WEB_READ },
 	{ HTTP_GET, "/jobs/logs", 0, api_logs, WEB_READ },
@@ -32,6 +35,14 @@ const struct web_route web_routes[] = {
 	  WEB_SUBMIT },
 	{ HTTP_POST, "/jobs/cancel", HTTP_ROUTE_CHANGES, api_cancel, WEB_SUBMIT },
 	{ HTTP_POST, "/jobs/retry", HTTP_ROUTE_CHANGES, api_retry, WEB_SUBMIT },
+	{ HTTP_POST, "/worker", HTTP_ROUTE_CHANGES, api_worker, WEB_ADMIN },
+	{ HTTP_GET, "/admin/status", 0, api_admin_status, WEB_ADMIN },
+	{ HTTP_POST, "/admin/pause", HTTP_ROUTE_CHANGES, api_admin_pause, WEB_ADMIN },
+	{ HTTP_POST, "/admin/drain", HTTP_ROUTE_CHANGES, api_admin_drain, WEB_ADMIN },
+	{ HTTP_POST, "/admin/resume", HTTP_ROUTE_CHANGES, api_admin_resume, WEB_ADMIN },
+	{ HTTP_POST, "/admin/reload", HTTP_ROUTE_CHANGES, api_admin_reload, WEB_ADMIN },
+	{ HTTP_POST, "/admin/maintenance", HTTP_ROUTE_CHANGES, api_admin_maintenance,
+	  WEB_ADMIN },
 	{ HTTP_GET, "/admin/tokens", 0, api_tokens, WEB_ADMIN },
 	{ HTTP_POST, "/admin/tokens", HTTP_ROUTE_CHANGES, api_token_create, WEB_ADMIN },
 	{ HTTP_POST, "/admin/tokens/revoke", HTTP_ROUTE_CHANGES, api_token_revoke,
@@ -333,6 +344,15 @@ web_base_url(const struct web *w, struct http_req r, struct strbuf *out)
 		return;
 	}
 	strbuf_addf(out, "http://%s", host && query_host_ok(host) ? host : "localhost");
+}
+
+char *
+web_actor(struct http_req r)
+{
+	cleanup_strbuf struct strbuf who = { 0 };
+
+	auth_describe(r, &who);
+	return xasprintf("api (%s)", strbuf_str(&who));
 }
 
 void

@@ -62,6 +62,8 @@ void web_task_end(struct web_task *t);
 
 /* "https://ci.example.org", without a slash at its end. */
 void web_base_url(const struct web *w, struct http_req r, struct strbuf *out);
+/* Who asks, for records and people: "api (127.0.0.1:4711)". malloc'ed. */
+char *web_actor(struct http_req r);
 /* Consumes o. */
 void web_reply_json(struct http_req r, int status, struct json_object *o);
 void web_reply_field(struct http_req r, const char *field, const char *msg);
@@ -73,10 +75,6 @@ bool web_query_bool(struct http_req r, const char *key, bool *out);
 /* The mandatory job id; NULL when it was missing. */
 const char *web_query_id(struct http_req r);
 
-/* The body as an object with no other fields than these; NULL when it is none. Put it. */
-struct json_object *web_body(struct http_req r, const char *const *allowed,
-			     struct err *e);
-
 /* Reads and parses a job's spec; NULL (logged) when it cannot be had. *size gets the
  * bytes of its canonical form when given. */
 struct jobspec *web_spec_load(const struct web *w, const char *id, size_t *size);
@@ -86,7 +84,9 @@ bool web_view_load(struct web *w, struct http_req r, const char *id,
 
 /* Handlers; arg is the struct web. */
 void api_root(struct http_req r, void *arg);
+void api_openapi(struct http_req r, void *arg);
 void api_health(struct http_req r, void *arg);
+void api_health_stream(struct http_req r, void *arg);
 void api_submit(struct http_req r, void *arg);
 void api_validate(struct http_req r, void *arg);
 void api_cancel(struct http_req r, void *arg);
@@ -101,5 +101,12 @@ void api_audit(struct http_req r, void *arg);
 void page_login(struct http_req r, void *arg);
 void page_login_try(struct http_req r, void *arg);
 void page_logout(struct http_req r, void *arg);
+void api_worker(struct http_req r, void *arg);
+void api_admin_status(struct http_req r, void *arg);
+void api_admin_pause(struct http_req r, void *arg);
+void api_admin_drain(struct http_req r, void *arg);
+void api_admin_resume(struct http_req r, void *arg);
+void api_admin_reload(struct http_req r, void *arg);
+void api_admin_maintenance(struct http_req r, void *arg);
 void page_dashboard(struct http_req r, void *arg);
 void page_css(struct http_req r, void *arg);

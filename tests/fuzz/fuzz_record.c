@@ -1,7 +1,8 @@
-/* The store's records: a job, or an attempt. What decodes encodes to the same. */
+/* The store's records: a job, an attempt, the state of the queue. What decodes encodes to the same. */
 #include <stdlib.h>
 
 #include "fuzz.h"
+#include "pause.h"
 #include "slipway/job.h"
 
 static void
@@ -32,12 +33,27 @@ check_attempt(const uint8_t *data, size_t size)
 	free(a);
 }
 
+static void
+check_pause(const uint8_t *data, size_t size)
+{
+	struct engine_hold h;
+	struct wire_w w = { 0 };
+
+	if (pause_decode(&h, data, size)) {
+		pause_encode(&h, &w);
+		fuzz_must(!w.failed && w.len == size && !memcmp(w.data, data, size));
+	}
+	wire_w_free(&w);
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size == 0)
 		return 0;
-	if (data[0] & 1)
+	if (data[0] & 2)
+		check_pause(data + 1, size - 1);
+	else if (data[0] & 1)
 		check_job(data + 1, size - 1);
 	else
 		check_attempt(data + 1, size - 1);

@@ -15,7 +15,8 @@ import time
 import pytest
 from harness import BUILD, PATIENCE, job, wait_for
 
-VERBS = ["submit", "validate", "status", "list", "logs", "cancel", "retry", "why", "health"]
+VERBS = ["submit", "validate", "status", "list", "logs", "cancel", "retry", "why", "health",
+         "pause", "drain", "resume", "maintenance", "doctor"]
 NOBODY = {"labels": ["nobody"]}
 
 
@@ -98,7 +99,7 @@ def test_every_verb_has_its_help(shared, verb):
 
 
 @pytest.mark.parametrize("args, word", [
-    (["frobnicate"], "frobnicate"), (["list", "extra"], "no arguments"), (["status"], "ID"),
+    (["frobnicate"], "frobnicate"), (["list", "extra"], "no arguments"), (["cancel"], "ID"),
     (["submit"], "FILE"), (["logs", "a", "b"], "one argument"), (["--frob"], "frob"),
     (["list", "--follow"], "--follow"), (["status", "--tail", "5", "x"], "--tail"),
     (["list", "--limit"], "limit"), (["--server", "ftp://x", "list"], "ftp://x"),

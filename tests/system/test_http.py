@@ -15,6 +15,9 @@ ROUTES = [
     ("/jobs", "GET, HEAD"), ("/jobs/status", "GET, HEAD"), ("/jobs/logs", "GET, HEAD"),
     ("/jobs/submit", "POST"), ("/jobs/validate", "POST"), ("/jobs/cancel", "POST"),
     ("/jobs/retry", "POST"), ("/dashboard", "GET, HEAD"), ("/dashboard.css", "GET, HEAD"),
+    ("/health/stream", "GET, HEAD"), ("/openapi.json", "GET, HEAD"), ("/worker", "POST"),
+    ("/admin/status", "GET, HEAD"), ("/admin/pause", "POST"), ("/admin/drain", "POST"),
+    ("/admin/resume", "POST"), ("/admin/reload", "POST"), ("/admin/maintenance", "POST"),
 ]
 NOBODY = {"labels": ["nobody"]}  # a job with these stays in the queue
 
