@@ -34,8 +34,9 @@ on_record(void *arg, const struct db_val *key, const struct db_val *val)
 	struct err e = { 0 };
 	struct token t;
 
-	if (key->len == TOKEN_HASH_LEN &&
-	    token_decode(key->data, val->data, val->len, &t, &e) == 0)
+	if (key->len != TOKEN_HASH_LEN)
+		err_set(&e, ERR_CORRUPT, "its key is damaged");
+	else if (token_decode(key->data, val->data, val->len, &t, &e) == 0)
 		return each->fn(each->arg, &t);
 	log_error(LOG_STORE, "a token cannot be read: %s", e.msg);
 	return true;
