@@ -56,7 +56,7 @@ static const struct openapi_field dashboard_query[] = {
 };
 
 const struct openapi_route openapi_routes[] = {
-	{ HTTP_GET, "/", "", "getRoot",
+	{ HTTP_GET, "/", "read", "getRoot",
 	  "Name and version; browsers are sent to the dashboard",
 	  .answers = { { 200, "text/plain", "One line" },
 		       { 302, "text/plain", "To the dashboard" } } },
@@ -70,7 +70,7 @@ const struct openapi_route openapi_routes[] = {
 	{ HTTP_GET, "/health/stream", "", "getHealthStream",
 	  "Three events, 400 ms apart: tells whether a proxy holds back streams",
 	  .answers = { { 200, "text/event-stream", "Events called beat" } } },
-	{ HTTP_GET, "/openapi.json", "", "getOpenapi", "This document",
+	{ HTTP_GET, "/openapi.json", "read", "getOpenapi", "This document",
 	  .answers = { { 200, "any", "OpenAPI 3.1" } } },
 
 	{ HTTP_POST, "/jobs/submit", "submit", "submitJob", "Queue a job",
