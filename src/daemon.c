@@ -54,7 +54,7 @@ struct daemon {
 	struct loop_signal *signals[4];
 	struct loop_timer *settle;
 	uint16_t port;
-	bool ending;
+	bool ending, reloading, reload_again;
 };
 
 /* The command line. */
@@ -364,16 +364,20 @@ on_terminate(int signo, void *arg)
 	}
 }
 
+static void on_reloaded(void *arg);
+
 static void
 on_reload(int signo, void *arg)
 {
 	struct daemon *d = arg;
 	cleanup_strbuf struct strbuf restart = { 0 };
 	struct err e = { 0 };
-	struct conf *old = d->conf;
-	struct conf *new_ = conf_load(d->opt.file, d->opt.dev, d->opt.over, d->opt.nover,
-				      &e);
+	struct conf *old = d->conf, *new_;
 
+	d->reload_again = d->reloading;
+	if (d->reloading)
+		return;
+	new_ = conf_load(d->opt.file, d->opt.dev, d->opt.over, d->opt.nover, &e);
 	if (!new_) {
 		log_error(LOG_CONF, "not reloaded, the old configuration stays: %s", e.msg);
 		return;
@@ -385,10 +389,21 @@ on_reload(int signo, void *arg)
 	d->conf = new_;
 	log_set_level_name(new_->log_level);
 	checkouts_configure(d->checkouts, new_);
-	engine_reload(d->engine, new_);
+	d->reloading = true;
+	engine_reload(d->engine, new_, on_reloaded, d);
 	web_reload(d->web, new_);
 	conf_free(old);
+}
+
+static void
+on_reloaded(void *arg)
+{
+	struct daemon *d = arg;
+
 	log_info(LOG_CONF, "reloaded");
+	d->reloading = false;
+	if (d->reload_again && !d->ending)
+		on_reload(SIGHUP, d);
 }
 
 static void
