@@ -54,7 +54,7 @@ struct daemon {
 	struct loop_signal *signals[4];
 	struct loop_timer *settle;
 	uint16_t port;
-	bool ending;
+	bool ending, reloading, reload_again;
 };
 
 /* The command line. */
@@ -156,16 +156,19 @@ options_parse(struct options *o, int argc, char **argv)
 		o->file = DEFAULT_CONF;
 }
 
+static void on_reloaded(void *arg);
+
 /* Says in the log how it went; see web.h. */
 static int
 daemon_reload(void *arg, struct strbuf *restart, struct err *e)
 {
 	struct daemon *d = arg;
-	struct conf *old = d->conf;
-	struct conf *new_ = conf_load(d->opt.file, d->opt.dev, d->opt.over, d->opt.nover,
-				      e);
+	struct conf *old = d->conf, *new_;
 	const char *line;
 
+	if (d->reloading)
+		return err_set(e, ERR_CONFLICT, "another reload is under way");
+	new_ = conf_load(d->opt.file, d->opt.dev, d->opt.over, d->opt.nover, e);
 	if (!new_) {
 		log_error(LOG_CONF, "not reloaded, the old configuration stays: %s",
 			  e->msg);
@@ -181,10 +184,10 @@ daemon_reload(void *arg, struct strbuf *restart, struct err *e)
 	d->conf = new_;
 	log_set_level_name(new_->log_level);
 	checkouts_configure(d->checkouts, new_);
-	engine_reload(d->engine, new_);
+	d->reloading = true;
+	engine_reload(d->engine, new_, on_reloaded, d);
 	web_reload(d->web, new_);
 	conf_free(old);
-	log_info(LOG_CONF, "reloaded");
 	return 0;
 }
 
@@ -400,10 +403,24 @@ on_terminate(int signo, void *arg)
 static void
 on_reload(int signo, void *arg)
 {
+	struct daemon *d = arg;
 	cleanup_strbuf struct strbuf restart = { 0 };
 	struct err e = { 0 };
 
-	daemon_reload(arg, &restart, &e);
+	d->reload_again = d->reloading;
+	if (!d->reloading)
+		daemon_reload(d, &restart, &e);
+}
+
+static void
+on_reloaded(void *arg)
+{
+	struct daemon *d = arg;
+
+	log_info(LOG_CONF, "reloaded");
+	d->reloading = false;
+	if (d->reload_again && !d->ending)
+		on_reload(SIGHUP, d);
 }
 
 static void

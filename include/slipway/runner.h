@@ -75,6 +75,8 @@ struct sandbox_start {
 
 struct runner_ops {
 	const char *type;
+	/* Blocking, and not on the loop once that runs: it may probe the machine. One
+	 * call at a time. What conf points to is copied. */
 	struct runner *(*open)(const struct conf_runner *conf,
 			       const struct runner_env *env, struct err *e);
 	void (*close)(struct runner *r); /* leaves sandboxes alone, drops handles */

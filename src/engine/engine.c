@@ -105,8 +105,9 @@ on_due(void *arg)
 }
 
 void
-engine_enqueue(struct engine *en, struct entry *ent, const struct job *j)
+entry_put_in_order(struct entry *ent, const struct job *j)
 {
+	struct engine *en = ent->en;
 	int64_t boost = en->d.conf->queue_boost_ms;
 	struct sched_set *set;
 	char name[1024];
@@ -119,6 +120,12 @@ engine_enqueue(struct engine *en, struct entry *ent, const struct job *j)
 	ent->state = ENTRY_QUEUED;
 	sched_add(&en->sched, set, &ent->item, j->queued_at - j->priority * boost,
 		  j->seq, j->not_before);
+}
+
+void
+engine_enqueue(struct engine *en, struct entry *ent, const struct job *j)
+{
+	entry_put_in_order(ent, j);
 	engine_kick(en);
 }
 

@@ -36,6 +36,7 @@ struct engine {
 	struct retention *retention;
 	struct engine_runner *runners;
 	size_t nrunners;
+	unsigned generation; /* of what is known about them, see reload.c */
 	struct entry *entries;
 	struct sched sched;
 	struct run_list runs;
@@ -72,6 +73,9 @@ int runners_open(struct engine *en, struct err *e);
 void runners_close(struct engine *en);
 /* The index of the runner of that name, else of the first. */
 size_t runner_by_name(const struct engine *en, const char *name);
+struct runner_env runner_env_of(const struct engine *en);
+void runner_append(struct engine *en, const struct conf_runner *rc,
+		   const struct runner_ops *ops, struct runner *r);
 
 /* admit.c */
 int engine_admit(struct engine *en, size_t bytes, struct err *e);

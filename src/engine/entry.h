@@ -8,6 +8,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
 #include <uthash.h>
@@ -56,6 +57,13 @@ struct entry {
 struct entry *entry_find(struct engine *en, const char *id);
 struct entry *entry_new(struct engine *en, const char *id, enum entry_state state);
 void entry_free(struct entry *en);
+static inline struct entry *
+entry_of(struct sched_item *it)
+{
+	return (struct entry *)(void *)((char *)it - offsetof(struct entry, item));
+}
+/* Into its set, by its record; nobody looks for work yet. */
+void entry_put_in_order(struct entry *ent, const struct job *j);
 void entry_answer_cancels(struct entry *ent, bool cancelled, const char *reason);
 void entry_add_waiter(struct entry *ent, engine_submit_fn *fn, void *arg, bool existed);
 /* db_end() callback for an entry whose job was just made queued: into the order, and

@@ -4,6 +4,7 @@
 #include <fnmatch.h>
 
 #include "engine_priv.h"
+#include "reload.h"
 #include "runs.h"
 #include "slipway/clock.h"
 #include "slipway/db_job.h"
@@ -45,11 +46,19 @@ runner_allows(const struct engine_runner *er, const struct job *j)
 void
 pick_set_name(struct engine *en, const struct job *j, char *out, size_t size)
 {
-	int n = snprintf(out, size, "%s|", j->needs);
+	int n = snprintf(out, size, "%u|%s|", en->generation, j->needs);
 
 	for (size_t i = 0; i < en->nrunners && n > 0 && (size_t)n < size; i++)
 		if (runner_allows(&en->runners[i], j))
 			n += snprintf(out + n, size - (size_t)n, "%zu,", i);
+}
+
+bool
+pick_is_current(const struct engine *en, const struct sched_set *set)
+{
+	const struct set_tag *t = set->tag;
+
+	return t->generation == en->generation;
 }
 
 struct set_tag *
@@ -58,6 +67,7 @@ pick_tag_new(struct engine *en, const struct job *j)
 	struct set_tag *t = xcalloc(1, sizeof(*t));
 	char why[160];
 
+	t->generation = en->generation;
 	t->ok = xcalloc(en->nrunners + 1, sizeof(*t->ok));
 	STR_COPY(t->why, "no runner is configured");
 	if (!job_needs_parse(&t->needs, j->needs)) {
@@ -91,7 +101,7 @@ runner_for_set(struct engine *en, const struct set_tag *t)
 		struct engine_runner *er = &en->runners[i];
 		unsigned cap = er->ops->capacity(er->runner);
 
-		if (t->ok[i] && er->running < cap && cap - er->running > best_free) {
+		if (t->ok[i] && !er->gone && er->running < cap && cap - er->running > best_free) {
 			best_free = cap - er->running;
 			best = (int)i;
 		}
@@ -107,7 +117,7 @@ best_item(struct engine *en, int *runner)
 	int r;
 
 	LIST_FOREACH(set, &en->sched.sets, link) {
-		head = sched_head(set);
+		head = pick_is_current(en, set) ? sched_head(set) : NULL;
 		if (!head || (best && (head->key > best->key ||
 				       (head->key == best->key && head->seq > best->seq))))
 			continue;
@@ -147,14 +157,13 @@ engine_pick(struct engine *en)
 
 	if (due > 0)
 		loop_timer_set(en->due, due - now);
+	if (!reload_slice(en))
+		loop_timer_set(en->due, 0);
 	if (en->stopping || en->hold.mode != ENGINE_OPEN)
 		return;
 	while (en->nruns < (unsigned)en->d.conf->queue_max_concurrent &&
 	       (it = best_item(en, &runner)))
-		entry_start(en,
-			    (struct entry *)(void *)((char *)it -
-						     offsetof(struct entry, item)),
-			    (size_t)runner);
+		entry_start(en, entry_of(it), (size_t)runner);
 }
 
 static void
@@ -164,6 +173,10 @@ wait_reason_queued(struct engine *en, const struct entry *ent, char *out, size_t
 	long position = sched_position(&en->sched, &ent->item);
 	bool servable = false;
 
+	if (!pick_is_current(en, ent->item.set)) {
+		str_copy(out, size, "the configuration has changed");
+		return;
+	}
 	for (size_t i = 0; i < en->nrunners; i++)
 		servable = servable || t->ok[i];
 	if (!servable)

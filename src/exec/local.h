@@ -11,7 +11,7 @@
  *     local_status.c   the evidence on disk
  *     local_bare.c     the little that can be done without bubblewrap
  *
- * Loop thread only.
+ * Loop thread only, but for the opening of runners.
  */
 #pragma once
 
@@ -59,7 +59,7 @@ struct runner {
 	unsigned refs; /* itself until closed, and its sandboxes */
 };
 
-/* Fills everything of the second half. Blocks for some milliseconds. */
+/* Fills everything of the second half. Blocks for some milliseconds, or seconds. */
 int local_probe(struct runner *r, const struct conf_runner *conf,
 		const struct runner_env *env, struct err *e);
 /* Does a new sandbox go without bubblewrap? */

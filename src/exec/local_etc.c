@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,9 @@ static const char *const files[LOCAL_ETC_FILES] = {
 
 const char *const local_etc_dirs[LOCAL_ETC_DIRS] = { "ssl", "alternatives", "pki",
 						     "crypto-policies" };
+
+/* A runner that is being opened must not meet the one it will replace. */
+static atomic_uint copies;
 
 static char *
 host_path(const char *root, const char *name)
@@ -175,7 +179,7 @@ local_etc_prepare(struct local_etc *etc, const char *state_dir, const char *root
 
 	*etc = (struct local_etc){ 0 };
 	etc->path = xasprintf("%s/etc", inside);
-	etc->temp = xasprintf("%s/etc.new", above);
+	etc->temp = xasprintf("%s/etc.new.%u", above, atomic_fetch_add(&copies, 1));
 	for (size_t i = 0; i < LOCAL_ETC_FILES; i++)
 		etc->seen[i].size = -1; /* of none yet */
 	if (make_dir(above, e) || make_dir(inside, e) || make_dir(etc->path, e) ||

@@ -7,7 +7,8 @@
  * host's is bound over it. Running sandboxes see the changes, as they would in the
  * host's /etc.
  *
- * Loop thread only; blocks for the reading of small files.
+ * Blocks for the reading of small files. Prepared when a runner is opened, then refreshed
+ * on the loop.
  */
 #pragma once
 

@@ -2,7 +2,7 @@
  * What this machine can do, in order: find the programs; ask bubblewrap for its
  * version; run it once without and once with a network, as the jobs' user, with the
  * very namespaces and mounts of a job. The answers hold until the runner is opened
- * again.
+ * again. On a pool thread, unless the daemon is starting.
  */
 #include "local.h"
 
@@ -31,6 +31,7 @@
 #define PROBE_OUTPUT_MAX 4096
 #define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define JOB_NOFILE 1024
+#define PASSWD_MAX 16384
 
 static bool
 is_program(const char *path)
@@ -129,10 +130,14 @@ find_user(struct runner *r, const struct conf_runner *conf, struct err *e)
 
 	if (geteuid() != 0)
 		return 0;
-	struct passwd *pw = getpwnam(name);
+	char text[PASSWD_MAX];
+	struct passwd entry, *pw;
 
-	if (!pw && !strcmp(name, standard))
-		pw = getpwnam("nobody");
+	if (getpwnam_r(name, &entry, text, sizeof(text), &pw) || !pw)
+		pw = NULL;
+	if (!pw && !strcmp(name, standard) &&
+	    getpwnam_r("nobody", &entry, text, sizeof(text), &pw))
+		pw = NULL;
 	if (!pw)
 		return err_field(e, ERR_INVALID, "user", "there is no user %s", name);
 	if (!pw->pw_uid || !pw->pw_gid)

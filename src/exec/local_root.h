@@ -6,7 +6,7 @@
  * read-only, so none of this has to be made again for each. A new slipway-init takes
  * the place of the old one by name; sandboxes that run keep theirs.
  *
- * Loop thread only; blocks, called when a runner is opened.
+ * Blocking, called when a runner is opened.
  */
 #pragma once
 

@@ -295,6 +295,43 @@ def test_sighup_applies_a_new_configuration(slipwayd, repo):
         api.wait(id, "success")
 
 
+def test_sighup_matches_the_whole_queue_with_the_new_runners(slipwayd, repo):
+    """More jobs than are looked at in one turn, of two kinds."""
+    runner = "runners:\n  - {name: here, type: local, capacity: 10, labels: [%s]}\n"
+    daemon = slipwayd(config=runner % "old")
+    api = daemon.client
+    late = [api.submit(job(repo, "true", labels=["late"])) for _ in range(300)]
+    old = api.submit(job(repo, f"echo begun; {wait_for()}", labels=["old"]))
+    api.wait_output(old, "begun")
+    assert api.status(late[0])["waitReason"] == "no runner has label late"
+    (daemon.dir / "slipway.yaml").write_text(runner % "late")
+    daemon.signal(signal.SIGHUP)
+    for id in late:
+        api.wait(id, "success")
+    daemon.poke(old)
+    api.wait(old, "success")
+    again = api.submit(job(repo, "true", labels=["old"]))
+    assert api.status(again)["waitReason"] == "no runner has label old"
+
+
+def test_sighup_adds_and_removes_runners(slipwayd, repo):
+    one = "runners:\n  - {name: one, type: local, labels: [a]}\n"
+    two = "runners:\n  - {name: two, type: local, labels: [b]}\n"
+    daemon = slipwayd(config=one)
+    api = daemon.client
+    waits = api.submit(job(repo, "true", labels=["b"]))
+    runs = api.submit(job(repo, f"echo begun; {wait_for()}", labels=["a"]))
+    api.wait_output(runs, "begun")
+    (daemon.dir / "slipway.yaml").write_text(two)
+    for _ in range(3):
+        daemon.signal(signal.SIGHUP)
+    assert api.wait(waits, "success")["runner"] == "two"
+    daemon.poke(runs)
+    assert api.wait(runs, "success")["runner"] == "one"
+    drained = api.submit(job(repo, "true", labels=["a"]))
+    assert "label a" in api.status(drained)["waitReason"]
+
+
 def test_sigusr1_dumps_what_is_going_on(daemon, repo):
     api = daemon.client
     id = api.submit(job(repo, f"echo begun; {wait_for()}"))
