@@ -19,7 +19,6 @@
  *
  * evhtp_connection_free() is not called from evhtp's hooks: it would free twice.
  */
-#include <errno.h>
 #include <malloc.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -53,7 +52,6 @@ struct http {
 	struct loop_timer *trim;
 	/* evhtp's callbacks on a bufferevent, which ours call. */
 	bufferevent_data_cb evhtp_read, evhtp_write;
-	bufferevent_event_cb evhtp_event;
 };
 
 static const char *const phase_names[HTTP_PHASES] = {
@@ -386,6 +384,8 @@ on_written(struct bufferevent *bev, void *arg)
 	}
 }
 
+/* End of file, an error, or no progress in writing. Not evhtp's affair: it lets some
+ * errors of a write pass, and takes an old EAGAIN for "no end of file after all". */
 static void
 on_event(struct bufferevent *bev, short what, void *arg)
 {
@@ -393,15 +393,13 @@ on_event(struct bufferevent *bev, short what, void *arg)
 
 	if (!c->ev)
 		return;
-	/* The client sends no more, but may still read its answer. */
-	if (what & BEV_EVENT_EOF && c->phase >= HTTP_FLUSH &&
-	    evbuffer_get_length(conn_output(c))) {
+	/* The client sends no more, but may still read its answer. After an error of a
+	 * write nothing is written any more. */
+	if (what & BEV_EVENT_EOF && c->phase >= HTTP_FLUSH && http_conn_pending(c) &&
+	    bufferevent_get_enabled(bev) & EV_WRITE)
 		conn_give_up(c);
-		return;
-	}
-	/* evhtp takes an old EAGAIN for "no end of file after all". */
-	errno = 0;
-	c->http->evhtp_event(bev, what, c->ev);
+	else
+		conn_close(c);
 }
 
 static void
@@ -439,7 +437,7 @@ on_accepted(evhtp_connection_t *ev, bool is_unix, void *arg)
 	TAILQ_INSERT_TAIL(&h->conns, c, next);
 	h->n_conns++;
 	conn_hook(c);
-	bufferevent_getcb(bev, &h->evhtp_read, &h->evhtp_write, &h->evhtp_event, NULL);
+	bufferevent_getcb(bev, &h->evhtp_read, &h->evhtp_write, NULL, NULL);
 	bufferevent_setcb(bev, on_bytes, on_written, on_event, c);
 	bufferevent_set_timeouts(bev, NULL, &stall);
 }

@@ -154,7 +154,9 @@ http_query_parse(const char *raw, size_t len, struct http_query *q, struct err *
 			return err_set(e, ERR_INVALID,
 				       "control byte or '#' in the query");
 	}
-	q->text = rest = xstrndup(raw, len);
+	q->text = rest = xmalloc(len + 1);
+	memcpy(q->text, raw, len);
+	q->text[len] = '\0';
 	while ((pair = strsep(&rest, "&"))) {
 		if (*pair && add_pair(q, pair, e) < 0)
 			return -1;

@@ -8,6 +8,7 @@ import random
 import re
 import resource
 import select
+import signal
 import socket
 import struct
 import subprocess
@@ -73,8 +74,12 @@ def wait_sockets(daemon, n):
     """Until no more than n are left; each look is one request's time after the last."""
     deadline = time.monotonic() + PATIENCE
     while sockets_of(daemon) > n:
-        assert time.monotonic() < deadline, f"{sockets_of(daemon)} sockets instead of {n}"
-        assert daemon.client.get("/health").ok
+        daemon.client.request("GET", "/health")
+        if time.monotonic() > deadline:
+            had = sockets_of(daemon)
+            daemon.signal(signal.SIGUSR1)
+            assert daemon.client.get("/health").ok
+            raise AssertionError(f"{had} sockets instead of {n}:\n{daemon.log()[-3000:]}")
 
 
 def cpu_s(daemon):
@@ -430,7 +435,7 @@ def test_what_comes_behind_an_answer_that_waits_is_not_run(shared):
 # --- what is too much, or nonsense
 
 
-@pytest.mark.parametrize("data, status", [
+NONSENSE = [
     (b"GET /%s HTTP/1.1\r\n" % (b"x" * (1 << 20)), 414),
     (b"GET / HTTP/1.1\r\n" + HOST + b"".join(b"X-%d: y\r\n" % i for i in range(200000)), 431),
     (b"GET / HTTP/1.1\r\n" + HOST + b"X: " + b"y" * (1 << 20), 431),
@@ -451,7 +456,10 @@ def test_what_comes_behind_an_answer_that_waits_is_not_run(shared):
      b"Content-Length: 18446744073709551615\r\n\r\n", 413),
     (b"POST /jobs/submit HTTP/1.1\r\n" + HOST + JSON + b"Content-Length: 9000000\r\n"
      b"Expect: 100-continue\r\n\r\n", 413),
-], ids=lambda v: None)
+]
+
+
+@pytest.mark.parametrize("data, status", NONSENSE, ids=range(len(NONSENSE)))
 def test_nonsense_is_told_so(shared, data, status):
     before = rss_kib(shared)
     with connect(shared) as s:
@@ -659,6 +667,7 @@ def test_without_descriptors_the_listener_rests_and_recovers(narrow):
 
 def test_over_the_cap_clients_are_told_so(slipwayd):
     d = slipwayd(options={"http.max_connections": "16"})
+    base = sockets_of(d)
     crowd = [connect(d) for _ in range(16)]
     with connect(d) as s:
         r = Answer(read_all(s))
@@ -666,7 +675,7 @@ def test_over_the_cap_clients_are_told_so(slipwayd):
     assert b"Retry-After: " in r.data
     for s in crowd:
         s.close()
-    wait_sockets(d, sockets_of(d) - 16 if sockets_of(d) > 16 else sockets_of(d))
+    wait_sockets(d, base)
     assert d.client.get("/health").ok
 
 

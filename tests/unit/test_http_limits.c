@@ -140,6 +140,48 @@ let_it_see(void)
 	on_server(do_nothing, NULL);
 }
 
+static void
+hold_still(void *arg)
+{
+	sem_post(&ran);
+	sem_wait(arg);
+}
+
+static void
+count_connections(void *arg)
+{
+	*(unsigned *)arg = http_connections(http);
+}
+
+Test(http_limits, one_who_asks_and_resets_before_he_is_read_leaves_nothing)
+{
+	static const char *const requests[] = { GET("/hello"), "FROB / HTTP/1.1\r\n" };
+	struct linger hard = { .l_onoff = 1, .l_linger = 0 };
+	unsigned left = 1;
+	sem_t go;
+
+	start((struct http_opts){ .max_connections = 9 });
+	sem_init(&go, 0, 0);
+	for (size_t i = 0; i < ARRAY_LEN(requests); i++) {
+		int fd;
+
+		/* The server sees the request and the reset at once, and that its
+		 * answer cannot be written before that there is nothing to read. */
+		loop_post(loop, hold_still, &go);
+		sem_wait(&ran);
+		fd = dial();
+		send_all(fd, requests[i]);
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &hard, sizeof(hard));
+		close(fd);
+		sem_post(&go);
+		let_it_see();
+		for (int turns = 0; turns < 1000 && (turns < 3 || left); turns++)
+			on_server(count_connections, &left);
+		cr_assert_eq(left, 0, "after '%s'", requests[i]);
+	}
+	stop();
+}
+
 static struct strbuf
 post_large(size_t n)
 {
