@@ -98,6 +98,9 @@ engine_dump(struct engine *en, struct strbuf *out)
 	struct run *run;
 	char line[512];
 
+	pause_describe(&en->hold, line, sizeof(line));
+	if (*line)
+		strbuf_addf(out, "queue: %s\n", line);
 	strbuf_addf(out, "queue: %u jobs, %llu bytes; %u running\n", en->sched.count,
 		    (unsigned long long)en->queued_bytes, en->nruns);
 	LIST_FOREACH(set, &en->sched.sets, link)
