@@ -3,12 +3,9 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sysexits.h>
 
 #include "slipway/bus.h"
@@ -21,6 +18,7 @@
 #include "slipway/loop.h"
 #include "slipway/mem.h"
 #include "slipway/pool.h"
+#include "slipway/sdnotify.h"
 #include "slipway/version.h"
 #include "slipway/web.h"
 
@@ -52,7 +50,8 @@ struct daemon {
 	struct engine *engine;
 	struct web *web;
 	struct loop_signal *signals[4];
-	struct loop_timer *settle;
+	struct loop_timer *settle, *watchdog;
+	int64_t watchdog_ms;
 	uint16_t port;
 	bool ending;
 };
@@ -182,6 +181,7 @@ static void
 loop_down(struct daemon *d)
 {
 	loop_timer_free(d->settle);
+	loop_timer_free(d->watchdog);
 	for (size_t i = 0; i < ARRAY_LEN(d->signals); i++)
 		loop_signal_free(d->signals[i]);
 	loop_free(d->loop);
@@ -352,6 +352,7 @@ on_terminate(int signo, void *arg)
 		return;
 	}
 	d->ending = true;
+	sdnotify("STOPPING=1\nSTATUS=jobs run on");
 	web_stop_listening(d->web);
 	engine_stop_starting(d->engine);
 	if (signo == SIGINT && d->conf->dev) {
@@ -365,9 +366,8 @@ on_terminate(int signo, void *arg)
 }
 
 static void
-on_reload(int signo, void *arg)
+reload(struct daemon *d)
 {
-	struct daemon *d = arg;
 	cleanup_strbuf struct strbuf restart = { 0 };
 	struct err e = { 0 };
 	struct conf *old = d->conf;
@@ -389,6 +389,14 @@ on_reload(int signo, void *arg)
 	web_reload(d->web, new_);
 	conf_free(old);
 	log_info(LOG_CONF, "reloaded");
+}
+
+static void
+on_reload(int signo, void *arg)
+{
+	sdnotify_reloading();
+	reload(arg);
+	sdnotify("READY=1");
 }
 
 static void
@@ -420,35 +428,37 @@ signals_up(struct daemon *d)
 	d->settle = loop_timer_new(d->loop, on_settled, d);
 }
 
-/* sd_notify(3): one datagram to the socket that systemd names. */
-static void
-notify_ready(void)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	cleanup_close int fd = -1;
-	size_t len = path ? strlen(path) : 0;
+/* The service manager: what it asked to be told, and that the reactor still turns. */
 
-	if (len == 0 || len >= sizeof(sun.sun_path))
-		return;
-	memcpy(sun.sun_path, path, len);
-	if (path[0] == '@')
-		sun.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&sun,
-			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
-		log_warn(LOG_DAEMON, "cannot notify systemd: %s", strerror(errno));
+static void
+on_watchdog(void *arg)
+{
+	struct daemon *d = arg;
+
+	sdnotify("WATCHDOG=1");
+	loop_timer_set(d->watchdog, d->watchdog_ms);
 }
 
 static void
-print_ready(const struct daemon *d)
+notify_ready(struct daemon *d)
+{
+	sdnotify("READY=1\nSTATUS=slipwayd " SLIPWAY_VERSION " takes jobs");
+	d->watchdog_ms = sdnotify_watchdog_ms() / 3;
+	if (!d->watchdog_ms || d->watchdog)
+		return;
+	d->watchdog = loop_timer_new(d->loop, on_watchdog, d);
+	loop_timer_set(d->watchdog, 0);
+}
+
+static void
+print_ready(struct daemon *d)
 {
 	if (d->port)
 		printf("slipwayd ready on http://127.0.0.1:%u\n", d->port);
 	else
 		printf("slipwayd ready on unix:%s\n", d->conf->http_unix_socket);
 	fflush(stdout);
-	notify_ready();
+	notify_ready(d);
 }
 
 static void

@@ -63,6 +63,7 @@ struct conf {
 	int64_t limits_helper_memory;
 	int64_t limits_db_size;
 	int64_t limits_disk_reserve; /* free bytes under which new jobs are refused */
+	char *launch_socket; /* of slipway-launch; "": none */
 	struct conf_strings git_allow_hosts; /* globs; empty: any public host */
 	struct conf_strings git_local_roots; /* directories whose repositories may be used */
 	struct conf_credential *git_credentials;

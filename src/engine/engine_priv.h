@@ -116,13 +116,16 @@ void engine_pick(struct engine *en);
 /* What a set needs, and which runners may serve it. */
 struct set_tag {
 	struct job_needs needs;
-	bool *ok; /* by runner */
+	bool is_readable; /* the needs */
+	bool *allowed, *ok; /* by runner: by its rules; and can it, too? */
 	char why[256]; /* when none */
 };
 void set_tag_free(void *tag);
 /* The name of the set that j belongs to: its needs and the runners that allow it. */
 void pick_set_name(struct engine *en, const struct job *j, char *out, size_t size);
 struct set_tag *pick_tag_new(struct engine *en, const struct job *j);
+/* What runners can do has changed. */
+void pick_refresh(struct engine *en);
 void pick_wait_reason(struct engine *en, const struct entry *ent, char *out, size_t size);
 
 /* runners.c */

@@ -8,6 +8,12 @@
 /* The configured runners, and what a new configuration changes about them. Indexes stay
  * valid for the life of the engine: a removed runner only drains. */
 
+static void
+on_changed(void *arg)
+{
+	pick_refresh(arg);
+}
+
 static struct runner *
 runner_open(struct engine *en, const struct conf_runner *rc, const struct runner_ops *ops,
 	    struct err *e)
@@ -16,6 +22,8 @@ runner_open(struct engine *en, const struct conf_runner *rc, const struct runner
 	const struct runner_env env = {
 		.loop = en->d.loop, .pool = en->d.pool, .state_dir = c->state_dir,
 		.libexec_dir = c->libexec_dir, .instance = db_instance(en->d.db),
+		.launch_socket = c->launch_socket, .on_changed = on_changed,
+		.changed_arg = en,
 	};
 	struct runner *r = ops->open(rc, &env, e);
 
