@@ -47,6 +47,7 @@ STAILQ_HEAD(removals, removal);
 struct launcher {
 	struct loop *loop;
 	char *socket;
+	int64_t patience_ms;
 	struct launcher_events ev;
 	int fd;
 	struct loop_fd *watch;
@@ -120,7 +121,6 @@ static void
 fill_message(struct launch_start *m, const struct launch_opts *o,
 	     const struct launcher_group *g)
 {
-	m->deadline_ms = (uint64_t)(clock_boot_ms() + LAUNCHER_PATIENCE_MS);
 	m->argv = o->argv;
 	m->envp = o->envp;
 	m->cwd = o->cwd;
@@ -152,7 +152,9 @@ static int
 send_start(struct launcher *l, uint32_t id, const struct launch_opts *o,
 	   const struct launcher_group *g, struct err *e)
 {
-	struct launch_start m = { .id = id };
+	struct launch_start m = {
+		.id = id, .deadline_ms = (uint64_t)(clock_boot_ms() + l->patience_ms)
+	};
 	int fds[LAUNCH_MSG_FDS];
 	struct wire_w w;
 
@@ -184,7 +186,7 @@ launcher_start(struct launcher *l, const struct launch_opts *o,
 	c = xcalloc(1, sizeof(*c));
 	c->l = l;
 	c->id = ++l->last_id;
-	c->due = clock_mono_ms() + LAUNCHER_PATIENCE_MS + SLACK_MS;
+	c->due = clock_mono_ms() + l->patience_ms + SLACK_MS;
 	c->fn = fn;
 	c->arg = arg;
 	TAILQ_INSERT_TAIL(&l->calls, c, next);
@@ -345,7 +347,7 @@ connect_now(struct launcher *l)
 		return -1;
 	l->fd = steal_fd(&fd);
 	l->watch = loop_fd_new(l->loop, l->fd, LOOP_READ, on_readable, l);
-	loop_timer_set(l->timer, LAUNCHER_PATIENCE_MS);
+	loop_timer_set(l->timer, l->patience_ms);
 	return launch_hello_encode(&w) ? send_message(l, &w, NULL, 0) : -1;
 }
 
@@ -408,12 +410,14 @@ on_timer(void *arg)
 }
 
 struct launcher *
-launcher_new(struct loop *loop, const char *socket, const struct launcher_events *ev)
+launcher_new(struct loop *loop, const char *socket, int64_t patience_ms,
+	     const struct launcher_events *ev)
 {
 	struct launcher *l = xcalloc(1, sizeof(*l));
 
 	l->loop = loop;
 	l->socket = xstrdup(socket);
+	l->patience_ms = patience_ms;
 	l->ev = *ev;
 	l->fd = -1;
 	l->retry_ms = RETRY_FIRST_MS;

@@ -3,7 +3,7 @@
  * whenever it is lost, and the starts that wait for their answer on it.
  *
  * What was asked for and not answered when the connection ended, or in
- * LAUNCHER_PATIENCE_MS, may have been started all the same: only the sandbox's own
+ * the time it has, may have been started all the same: only the sandbox's own
  * evidence can tell. slipway-launch starts nothing after that time.
  *
  * Loop thread only; nothing blocks. Callbacks never come from inside a call.
@@ -17,8 +17,6 @@
 #include "slipway/err.h"
 #include "slipway/launch.h"
 #include "slipway/loop.h"
-
-#define LAUNCHER_PATIENCE_MS 10000
 
 struct launcher;
 struct launcher_call;
@@ -40,8 +38,9 @@ struct launcher_group {
 	const struct cgroup_limits *limits;
 };
 
-/* Connects from the loop. */
-struct launcher *launcher_new(struct loop *l, const char *socket,
+/* Connects from the loop. patience_ms is the time that slipway-launch has for each
+ * answer. */
+struct launcher *launcher_new(struct loop *l, const char *socket, int64_t patience_ms,
 			      const struct launcher_events *ev);
 /* Starts under way are forgotten. NULL is fine. */
 void launcher_free(struct launcher *l);

@@ -22,6 +22,7 @@
 #include "slipway/log.h"
 #include "slipway/mem.h"
 
+#define PATIENCE_MS 10000 /* for an answer, when the machine is busy */
 #define PROBE_TIMEOUT_MS 3000
 #define PROBE_TRIES 2
 
@@ -272,7 +273,7 @@ local_remote_open(struct runner *r, const struct runner_env *env)
 	snprintf(r->why, sizeof(r->why), "waiting for slipway-launch on %s",
 		 env->launch_socket);
 	r->remote = m;
-	r->launcher = launcher_new(r->loop, env->launch_socket, &ev);
+	r->launcher = launcher_new(r->loop, env->launch_socket, PATIENCE_MS, &ev);
 }
 
 void

@@ -18,6 +18,7 @@ import urllib3
 from harness import LIBEXEC, PATIENCE, Client
 
 ADDRESS = "192.0.2.1"
+REBOOT = 133 # how systemd-nspawn says so
 SYSTEMD = Path("/lib/systemd/systemd")
 
 # Of this machine's /etc: what programs below /usr do not work without.
@@ -191,11 +192,13 @@ class Machine:
     # --- its life
 
     def boot(self):
-        path = self.dir / "notify"
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.notify.bind(str(path))
+        self.notify.bind(str(self.dir / "notify"))
         self.notify.settimeout(PATIENCE)
         self.groups = Groups(self.name)
+        self.spawn()
+
+    def spawn(self):
         argv = ["systemd-nspawn", "--quiet", f"--directory={self.root}",
                 "--bind-ro=/usr", f"--bind={self.local}:/usr/local",
                 f"--machine={self.name}", "--register=no", "--keep-unit", "--boot",
@@ -204,7 +207,7 @@ class Machine:
         with open(self.dir / "console.log", "ab") as log:
             self.process = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(path)},
+                env={"PATH": os.environ["PATH"], "NOTIFY_SOCKET": str(self.dir / "notify")},
                 start_new_session=True, preexec_fn=self.groups.enter)
         self.wait_ready()
 
@@ -222,8 +225,10 @@ class Machine:
             ready = "READY=1" in text.splitlines()
 
     def reboot(self):
-        self.run("systemctl", "--no-block", "reboot")
-        self.wait_ready()
+        """With --keep-unit systemd-nspawn leaves the second half to its caller."""
+        self.systemctl("--no-block", "reboot")
+        assert self.process.wait(PATIENCE) == REBOOT, self.console()
+        self.spawn()
 
     def close(self):
         """Nothing is left: no process, control group or mount."""

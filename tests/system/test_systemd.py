@@ -36,7 +36,7 @@ def booted():
         m.boot()
         m.systemctl("enable", "--now", "slipway-jobs.service", "slipwayd.service")
         yield m
-        left = m.journal("--unit=slipwayd.service", "--unit=slipway-jobs.service",
+        left = m.journal("--identifier=slipwayd", "--identifier=slipway-launch",
                          "--priority=err")
         assert left in ("", "-- No entries --"), left
     finally:
@@ -113,7 +113,7 @@ def test_units_are_understood(machine):
     """No line that systemd does not know, but the one that it does not know yet."""
     out = subprocess.run(
         ["nsenter", f"--target={machine.leader}", "--all", "systemd-analyze", "verify",
-         *(f"/usr/local/lib/systemd/system/{u}" for u in UNITS)],
+         "--man=no", *(f"/usr/local/lib/systemd/system/{u}" for u in UNITS)],
         capture_output=True, text=True).stderr
     wrong = [line for line in out.splitlines()
              if "slipway" in line and "DelegateSubgroup" not in line]
