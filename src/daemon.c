@@ -12,6 +12,7 @@
 #include "slipway/checkout.h"
 #include "slipway/conf.h"
 #include "slipway/db.h"
+#include "slipway/db_check.h"
 #include "slipway/engine.h"
 #include "slipway/fs.h"
 #include "slipway/log.h"
@@ -65,7 +66,7 @@ static const char usage_text[] =
 	"\n"
 	"  -c, --config FILE      read this configuration (default " DEFAULT_CONF ")\n"
 	"  -o, --option KEY=VALUE set one key, over the file (queue.max_concurrent=4)\n"
-	"  -t, --test             check the configuration and exit\n"
+	"  -t, --test             check configuration and database, and exit\n"
 	"      --print-config     print the configuration in force and exit\n"
 	"      --describe-config  print every key with its type, default and meaning\n"
 	"      --dev              no file needed: state in ./slipway-state, port 8080,\n"
@@ -491,6 +492,26 @@ daemon_run(struct daemon *d)
 	return EX_OK;
 }
 
+/* -t: would a start go well, as far as configuration and stored data tell? */
+static int
+check_and_exit(const struct conf *c)
+{
+	cleanup_free char *dir = xasprintf("%s/db", c->state_dir);
+	struct err e = { 0 };
+	int schema = db_check(dir, &e);
+
+	if (schema < 0 && e.sys == 0) {
+		fprintf(stderr, "slipwayd: %s\n", e.msg);
+		return EX_CONFIG;
+	}
+	puts("configuration ok");
+	if (schema < 0)
+		fprintf(stderr, "slipwayd: database not checked: %s\n", e.msg);
+	else if (schema > 0)
+		printf("database ok, schema %d\n", schema);
+	return EX_OK;
+}
+
 int
 daemon_main(int argc, char **argv)
 {
@@ -512,7 +533,7 @@ daemon_main(int argc, char **argv)
 		conf_print(d.conf, &text);
 		code = print_and_exit(strbuf_str(&text));
 	} else if (d.opt.check) {
-		code = print_and_exit("configuration ok\n");
+		code = check_and_exit(d.conf);
 	} else {
 		code = daemon_run(&d);
 	}

@@ -228,11 +228,12 @@ on_start(struct server *s, int conn, struct packet *p)
 
 	if (!launch_start_decode(p->data, p->len, &m))
 		return -1;
+	const char *name = *m.group ? m.group : "-";
+
 	if (start(s, &m, p, &l, &e))
-		log_warn(LOG_EXEC, "sandbox=%s not started: %s", m.group, e.msg);
+		log_warn(LOG_EXEC, "sandbox=%s not started: %s", name, e.msg);
 	else
-		log_info(LOG_EXEC, "sandbox=%s pid=%d started",
-			 *m.group ? m.group : "-", (int)l.pid);
+		log_info(LOG_EXEC, "sandbox=%s pid=%d started", name, (int)l.pid);
 	answer = (struct launch_started){ .id = m.id, .pid = l.pid, .code = e.code };
 	STR_COPY(answer.msg, e.msg);
 	launch_start_free(&m);

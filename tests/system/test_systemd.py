@@ -268,7 +268,8 @@ def test_upgrade(machine, api):
     """As the README tells: install, check, restart."""
     begin(machine, "upgrade")
     machine.install()
-    assert "configuration ok" in machine.run("/usr/local/sbin/slipwayd", "-t")
+    assert machine.run("/usr/local/sbin/slipwayd", "-t").splitlines() == [
+        "configuration ok", "database ok, schema 1"]
     machine.systemctl("daemon-reload")
     machine.systemctl("restart", "slipway-jobs", "slipwayd")
     end(machine, "upgrade")
