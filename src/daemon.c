@@ -3,24 +3,23 @@
 #include <errno.h>
 #include <getopt.h>
 #include <signal.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sysexits.h>
 
 #include "slipway/bus.h"
 #include "slipway/checkout.h"
 #include "slipway/conf.h"
 #include "slipway/db.h"
+#include "slipway/db_check.h"
 #include "slipway/engine.h"
 #include "slipway/fs.h"
 #include "slipway/log.h"
 #include "slipway/loop.h"
 #include "slipway/mem.h"
 #include "slipway/pool.h"
+#include "slipway/sdnotify.h"
 #include "slipway/version.h"
 #include "slipway/web.h"
 
@@ -52,7 +51,8 @@ struct daemon {
 	struct engine *engine;
 	struct web *web;
 	struct loop_signal *signals[4];
-	struct loop_timer *settle;
+	struct loop_timer *settle, *watchdog;
+	int64_t watchdog_ms;
 	uint16_t port;
 	bool ending, reloading, reload_again;
 };
@@ -66,7 +66,7 @@ static const char usage_text[] =
 	"\n"
 	"  -c, --config FILE      read this configuration (default " DEFAULT_CONF ")\n"
 	"  -o, --option KEY=VALUE set one key, over the file (queue.max_concurrent=4)\n"
-	"  -t, --test             check the configuration and exit\n"
+	"  -t, --test             check configuration and database, and exit\n"
 	"      --print-config     print the configuration in force and exit\n"
 	"      --describe-config  print every key with its type, default and meaning\n"
 	"      --dev              no file needed: state in ./slipway-state, port 8080,\n"
@@ -217,6 +217,7 @@ static void
 loop_down(struct daemon *d)
 {
 	loop_timer_free(d->settle);
+	loop_timer_free(d->watchdog);
 	for (size_t i = 0; i < ARRAY_LEN(d->signals); i++)
 		loop_signal_free(d->signals[i]);
 	loop_free(d->loop);
@@ -388,6 +389,7 @@ on_terminate(int signo, void *arg)
 		return;
 	}
 	d->ending = true;
+	sdnotify("STOPPING=1\nSTATUS=jobs run on");
 	web_stop_listening(d->web);
 	engine_stop_starting(d->engine);
 	if (signo == SIGINT && d->conf->dev) {
@@ -408,8 +410,11 @@ on_reload(int signo, void *arg)
 	struct err e = { 0 };
 
 	d->reload_again = d->reloading;
-	if (!d->reloading)
-		daemon_reload(d, &restart, &e);
+	if (d->reloading)
+		return;
+	sdnotify_reloading();
+	if (daemon_reload(d, &restart, &e))
+		sdnotify("READY=1");
 }
 
 static void
@@ -418,6 +423,7 @@ on_reloaded(void *arg)
 	struct daemon *d = arg;
 
 	log_info(LOG_CONF, "reloaded");
+	sdnotify("READY=1");
 	d->reloading = false;
 	if (d->reload_again && !d->ending)
 		on_reload(SIGHUP, d);
@@ -452,35 +458,37 @@ signals_up(struct daemon *d)
 	d->settle = loop_timer_new(d->loop, on_settled, d);
 }
 
-/* sd_notify(3): one datagram to the socket that systemd names. */
-static void
-notify_ready(void)
-{
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un sun = { .sun_family = AF_UNIX };
-	cleanup_close int fd = -1;
-	size_t len = path ? strlen(path) : 0;
+/* The service manager: what it asked to be told, and that the reactor still turns. */
 
-	if (len == 0 || len >= sizeof(sun.sun_path))
-		return;
-	memcpy(sun.sun_path, path, len);
-	if (path[0] == '@')
-		sun.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd < 0 || sendto(fd, "READY=1", 7, MSG_NOSIGNAL, (struct sockaddr *)&sun,
-			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
-		log_warn(LOG_DAEMON, "cannot notify systemd: %s", strerror(errno));
+static void
+on_watchdog(void *arg)
+{
+	struct daemon *d = arg;
+
+	sdnotify("WATCHDOG=1");
+	loop_timer_set(d->watchdog, d->watchdog_ms);
 }
 
 static void
-print_ready(const struct daemon *d)
+notify_ready(struct daemon *d)
+{
+	sdnotify("READY=1\nSTATUS=slipwayd " SLIPWAY_VERSION " takes jobs");
+	d->watchdog_ms = sdnotify_watchdog_ms() / 3;
+	if (!d->watchdog_ms || d->watchdog)
+		return;
+	d->watchdog = loop_timer_new(d->loop, on_watchdog, d);
+	loop_timer_set(d->watchdog, 0);
+}
+
+static void
+print_ready(struct daemon *d)
 {
 	if (d->port)
 		printf("slipwayd ready on http://127.0.0.1:%u\n", d->port);
 	else
 		printf("slipwayd ready on unix:%s\n", d->conf->http_unix_socket);
 	fflush(stdout);
-	notify_ready();
+	notify_ready(d);
 }
 
 static void
@@ -513,6 +521,26 @@ daemon_run(struct daemon *d)
 	return EX_OK;
 }
 
+/* -t: would a start go well, as far as configuration and stored data tell? */
+static int
+check_and_exit(const struct conf *c)
+{
+	cleanup_free char *dir = xasprintf("%s/db", c->state_dir);
+	struct err e = { 0 };
+	int schema = db_check(dir, &e);
+
+	if (schema < 0 && e.sys == 0) {
+		fprintf(stderr, "slipwayd: %s\n", e.msg);
+		return EX_CONFIG;
+	}
+	puts("configuration ok");
+	if (schema < 0)
+		fprintf(stderr, "slipwayd: database not checked: %s\n", e.msg);
+	else if (schema > 0)
+		printf("database ok, schema %d\n", schema);
+	return EX_OK;
+}
+
 int
 daemon_main(int argc, char **argv)
 {
@@ -534,7 +562,7 @@ daemon_main(int argc, char **argv)
 		conf_print(d.conf, &text);
 		code = print_and_exit(strbuf_str(&text));
 	} else if (d.opt.check) {
-		code = print_and_exit("configuration ok\n");
+		code = check_and_exit(d.conf);
 	} else {
 		code = daemon_run(&d);
 	}

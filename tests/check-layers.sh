@@ -26,12 +26,14 @@ notify:   base core loop store engine
 cli:      base core
 worker:   base core
 init:
+launch:   base core
 daemon:   base core loop store exec engine web notify
 main:     base core daemon'
 
 # file or folder: single headers it may include although their folder is out of reach
 exceptions='
 engine:   runner.h checkout.h
+launch:   launch.h cgroup.h
 init:     wire.h plan.h frame.h mask.h'
 
 # header of a library (a shell pattern): the files that may include it

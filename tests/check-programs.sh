@@ -22,7 +22,7 @@ done
 readelf -dW slipway-worker | grep -q 'NEEDED.*\[libgit2' ||
 	bad "slipway-worker does not link libgit2"
 
-for program in slipwayd slipway slipway-worker; do
+for program in slipwayd slipway slipway-launch slipway-worker; do
 	readelf -hW $program | grep -q 'Type: *DYN' || bad "$program is not PIE"
 	readelf -lW $program | grep -q GNU_RELRO || bad "$program has no RELRO"
 	readelf -dW $program | grep -Eq 'BIND_NOW|FLAGS.* NOW' || bad "$program binds lazily"

@@ -69,6 +69,7 @@ struct conf {
 	int64_t limits_db_size;
 	int64_t limits_requests_per_minute; /* of one token or address; 0 = no limit */
 	int64_t limits_disk_reserve; /* free bytes under which new jobs are refused */
+	char *launch_socket; /* of slipway-launch; "": none */
 	struct conf_strings git_allow_hosts; /* globs; empty: any public host */
 	struct conf_strings git_local_roots; /* directories whose repositories may be used */
 	struct conf_credential *git_credentials;

@@ -33,6 +33,10 @@ int fs_remove_tree(const char *path, uint64_t *removed, bool (*stop)(void *),
 int fs_open_regular(const char *path, int flags, struct err *e);
 /* Free and total bytes of the file system at path. */
 int fs_space(const char *path, uint64_t *avail, uint64_t *total, struct err *e);
+/* An executable file of that name in $PATH, or where programs usually are; malloc'ed,
+ * NULL when there is none. */
+char *fs_find_program(const char *name);
+bool fs_is_program(const char *path);
 /* Is path inside root (both absolute, normalised lexically)? */
 bool fs_is_inside(const char *root, const char *path);
 /* Normalise lexically: resolves "." and "..", squeezes slashes. False when ".."

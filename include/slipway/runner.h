@@ -30,6 +30,11 @@ struct runner_env {
 	const char *state_dir;
 	const char *libexec_dir;
 	const char *instance;
+	/* Where slipway-launch listens; NULL or "": the daemon starts all by itself. */
+	const char *launch_socket;
+	/* What can_run() answers has changed; from the loop. */
+	void (*on_changed)(void *arg);
+	void *changed_arg;
 };
 
 enum sandbox_end {
@@ -47,7 +52,8 @@ struct sandbox_exit {
 
 struct sandbox_events {
 	/* start(): the sandbox exists (err NULL), or could not be made. Only after
-	 * success does on_exit follow. Not called by attach(). */
+	 * success does on_exit follow. Not called by attach(). ERR_CONNECT: what makes
+	 * sandboxes was away, nothing was begun, the same attempt may go on later. */
 	void (*on_started)(void *arg, const struct err *err);
 	/* Once: it ended and nothing of it runs any more. */
 	void (*on_exit)(void *arg, const struct sandbox_exit *exit);
@@ -79,6 +85,9 @@ struct runner_ops {
 	 * call at a time. What conf points to is copied. */
 	struct runner *(*open)(const struct conf_runner *conf,
 			       const struct runner_env *env, struct err *e);
+	/* On the loop, once after open(): what needs timers and answers begins. May be
+	 * NULL. */
+	void (*begin)(struct runner *r, const struct runner_env *env);
 	void (*close)(struct runner *r); /* leaves sandboxes alone, drops handles */
 	/* Can it take such jobs at all? false: why says what is missing, in words for
 	 * waitReason ("no runner provides images"). Cheap; cached probes. */

@@ -12,6 +12,7 @@
 #include "slipway/mem.h"
 
 #define FS_READ_CHUNK 65536
+#define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 /* The path that ends at end. A read-only or foreign parent answers so before EEXIST, so
  * any failure may mean that the directory is there. */
@@ -244,4 +245,29 @@ fs_normalise(const char *path, char *out, size_t size)
 		out[len++] = '/';
 	out[len] = '\0';
 	return true;
+}
+
+bool
+fs_is_program(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISREG(st.st_mode) && !access(path, X_OK);
+}
+
+char *
+fs_find_program(const char *name)
+{
+	const char *path = getenv("PATH");
+	cleanup_free char *list = xstrdup(path && *path ? path : PATH_DEFAULT);
+	char *rest = NULL;
+
+	for (char *dir = strtok_r(list, ":", &rest); dir;
+	     dir = strtok_r(NULL, ":", &rest)) {
+		cleanup_free char *full = xasprintf("%s/%s", dir, name);
+
+		if (dir[0] == '/' && fs_is_program(full))
+			return STEAL(full);
+	}
+	return NULL;
 }

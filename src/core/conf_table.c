@@ -98,6 +98,9 @@ const struct conf_key conf_keys[] = {
 	{ "limits.disk_reserve", SIZE(limits_disk_reserve), "256MiB", RANGE(0, TIB(1)),
 	  HELP("free disk space under which new jobs are refused") },
 
+	{ "launch.socket", TEXT(launch_socket), "", CHECK(socket), .restart = true,
+	  HELP("where slipway-launch starts sandboxes; empty: slipwayd does so itself") },
+
 	{ "git.allow_hosts", LIST(git_allow_hosts), "", CHECK(glob),
 	  HELP("globs of hosts to fetch from; empty for any public host") },
 	{ "git.local_roots", LIST(git_local_roots), "", "/", CHECK(root),

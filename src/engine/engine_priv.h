@@ -73,7 +73,7 @@ int runners_open(struct engine *en, struct err *e);
 void runners_close(struct engine *en);
 /* The index of the runner of that name, else of the first. */
 size_t runner_by_name(const struct engine *en, const char *name);
-struct runner_env runner_env_of(const struct engine *en);
+struct runner_env runner_env_of(struct engine *en);
 void runner_append(struct engine *en, const struct conf_runner *rc,
 		   const struct runner_ops *ops, struct runner *r);
 

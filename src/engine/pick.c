@@ -21,6 +21,7 @@ set_tag_free(void *tag)
 
 	if (!t)
 		return;
+	free(t->allowed);
 	free(t->ok);
 	free(t);
 }
@@ -61,33 +62,59 @@ pick_is_current(const struct engine *en, const struct sched_set *set)
 	return t->generation == en->generation;
 }
 
-struct set_tag *
-pick_tag_new(struct engine *en, const struct job *j)
+static void
+tag_refresh(struct engine *en, struct set_tag *t)
 {
-	struct set_tag *t = xcalloc(1, sizeof(*t));
 	char why[160];
 
-	t->generation = en->generation;
-	t->ok = xcalloc(en->nrunners + 1, sizeof(*t->ok));
-	STR_COPY(t->why, "no runner is configured");
-	if (!job_needs_parse(&t->needs, j->needs)) {
-		STR_COPY(t->why, "its requirements cannot be read");
-		return t;
-	}
 	for (size_t i = 0; i < en->nrunners; i++) {
 		struct engine_runner *er = &en->runners[i];
 
 		if (er->gone)
 			continue;
 		STR_COPY(why, "its rules do not allow this repository or branch");
-		t->ok[i] = runner_allows(er, j) &&
+		t->ok[i] = t->allowed[i] &&
 			   er->ops->can_run(er->runner, &t->needs, why, sizeof(why));
 		if (!t->ok[i] && en->nrunners == 1)
 			STR_COPY(t->why, why);
 		else if (!t->ok[i])
 			snprintf(t->why, sizeof(t->why), "runner %s: %s", er->name, why);
 	}
+}
+
+struct set_tag *
+pick_tag_new(struct engine *en, const struct job *j)
+{
+	struct set_tag *t = xcalloc(1, sizeof(*t));
+
+	t->generation = en->generation;
+	t->allowed = xcalloc(en->nrunners + 1, sizeof(*t->allowed));
+	t->ok = xcalloc(en->nrunners + 1, sizeof(*t->ok));
+	STR_COPY(t->why, "no runner is configured");
+	t->is_readable = job_needs_parse(&t->needs, j->needs);
+	if (!t->is_readable) {
+		STR_COPY(t->why, "its requirements cannot be read");
+		return t;
+	}
+	for (size_t i = 0; i < en->nrunners; i++)
+		t->allowed[i] = runner_allows(&en->runners[i], j);
+	tag_refresh(en, t);
 	return t;
+}
+
+void
+pick_refresh(struct engine *en)
+{
+	struct sched_set *set;
+
+	LIST_FOREACH(set, &en->sched.sets, link) {
+		struct set_tag *t = set->tag;
+
+		/* Older ones know fewer runners, and are on their way out. */
+		if (t->is_readable && pick_is_current(en, set))
+			tag_refresh(en, t);
+	}
+	engine_kick(en);
 }
 
 /* A runner with a free slot for this set: the least loaded. -1 when there is none. */

@@ -19,6 +19,8 @@ void engine_pick(struct engine *en);
 struct set_tag {
 	struct job_needs needs;
 	unsigned generation; /* of the runners that it was made for */
+	bool is_readable; /* the needs */
+	bool *allowed; /* by runner: by its rules */
 	bool *ok;	     /* by runner */
 	char why[256]; /* when none */
 };
@@ -30,4 +32,6 @@ bool pick_is_current(const struct engine *en, const struct sched_set *set);
 struct set_tag *pick_tag_new(struct engine *en, const struct job *j);
 /* Will it start by itself, as far as is known, once those ahead have run? */
 bool pick_is_moving(const struct engine *en, const struct entry *ent);
+/* What runners can do has changed. */
+void pick_refresh(struct engine *en);
 void pick_wait_reason(struct engine *en, const struct entry *ent, char *out, size_t size);

@@ -75,7 +75,7 @@ on_open_work(void *arg)
 
 /* Sandboxes that run keep what they need of the handle that they were started with. */
 static void
-runner_take(struct engine *en, struct opening *o)
+runner_take(struct engine *en, struct opening *o, const struct runner_env *env)
 {
 	struct engine_runner *er = runner_find(en, o->conf->name);
 
@@ -87,6 +87,8 @@ runner_take(struct engine *en, struct opening *o)
 	} else {
 		er->ops->close(er->runner);
 		er->runner = STEAL(o->runner);
+		if (er->ops->begin)
+			er->ops->begin(er->runner, env);
 	}
 }
 
@@ -97,7 +99,7 @@ on_open_done(void *arg)
 	struct engine *en = r->en;
 
 	for (size_t i = 0; i < r->n; i++)
-		runner_take(en, &r->v[i]);
+		runner_take(en, &r->v[i], &r->env);
 	en->generation++;
 	engine_kick(en);
 	r->done(r->arg);

@@ -100,8 +100,8 @@ run_advance(struct run *run, const struct err *err)
 
 	if (err && !run->failed)
 		run_fail(run, REASON_INTERNAL, true, err);
-	if (run->phase < PHASE_VERDICT && (run->failed || run->job.cancel_wanted) &&
-	    !run->started)
+	if (run->phase < PHASE_VERDICT && !run->started &&
+	    (run->failed || run->put_back || run->job.cancel_wanted))
 		next = PHASE_VERDICT;
 	log_debug(LOG_RUN, "job=%s attempt=%u phase %s -> %s", run->job.id,
 		  run->att.number, job_phase_name(run->phase), job_phase_name(next));
@@ -172,7 +172,12 @@ on_started(void *arg, const struct err *err)
 {
 	struct run *run = arg;
 
-	if (err) {
+	if (err && err->code == ERR_CONNECT) {
+		log_warn(LOG_RUN, "job=%s attempt=%u put back: %s", run->job.id,
+			 run->att.number, err->msg);
+		run->put_back = true;
+		run->exit.end = SANDBOX_NEVER;
+	} else if (err) {
 		run_fail(run, err->code == ERR_NO_SPACE ? REASON_DISK_FULL : REASON_INTERNAL,
 			 true, err);
 		run->exit.end = SANDBOX_NEVER;

@@ -41,6 +41,7 @@ struct run {
 	struct err failure;
 	bool started; /* there is, or was, a sandbox to wait for */
 	bool uncounted; /* it goes back to the queue as the same attempt */
+	bool put_back; /* ... because nothing could begin it now */
 	bool signalled, removed;
 	unsigned holds; /* callbacks under way that will come back to this run */
 	bool closed;

@@ -16,6 +16,7 @@
  */
 
 #define BACKOFF_MAX_MS 600000
+#define PUT_BACK_MS 1000
 
 struct outcome {
 	enum job_state state;
@@ -197,6 +198,8 @@ job_requeue(struct run *run, const struct outcome *o)
 		j->retries++;
 		j->not_before = clock_wall_ms() +
 				(delay < BACKOFF_MAX_MS ? delay : BACKOFF_MAX_MS);
+	} else if (run->put_back) {
+		j->not_before = clock_wall_ms() + PUT_BACK_MS;
 	}
 	j->reason = REASON_NONE;
 	j->error[0] = '\0';

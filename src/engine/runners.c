@@ -1,19 +1,28 @@
 #include "engine_priv.h"
 
+#include "pick.h"
 #include "slipway/db_job.h"
 #include "slipway/mem.h"
 
 /* The configured runners. Indexes stay valid for the life of the engine: a removed runner
  * only drains. */
 
+static void
+on_changed(void *arg)
+{
+	pick_refresh(arg);
+}
+
 struct runner_env
-runner_env_of(const struct engine *en)
+runner_env_of(struct engine *en)
 {
 	const struct conf *c = en->d.conf;
 
 	return (struct runner_env){
 		.loop = en->d.loop, .pool = en->d.pool, .state_dir = c->state_dir,
 		.libexec_dir = c->libexec_dir, .instance = db_instance(en->d.db),
+		.launch_socket = c->launch_socket, .on_changed = on_changed,
+		.changed_arg = en,
 	};
 }
 
@@ -23,6 +32,11 @@ runner_append(struct engine *en, const struct conf_runner *rc,
 {
 	struct engine_runner er = { .conf = rc, .ops = ops, .runner = r };
 
+	if (ops->begin) {
+		const struct runner_env env = runner_env_of(en);
+
+		ops->begin(r, &env);
+	}
 	STR_COPY(er.name, rc->name);
 	en->runners = xreallocarray(en->runners, en->nrunners + 1, sizeof(er));
 	en->runners[en->nrunners++] = er;

@@ -1,5 +1,6 @@
-#include "cgroup.h"
+#include "slipway/cgroup.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -15,6 +16,7 @@
 #include "slipway/mem.h"
 
 #define CPU_PERIOD_US 100000
+#define LIMITS "user.slipway.limits" /* attribute of a leaf */
 
 const char *
 cgroup_mount(void)
@@ -73,9 +75,8 @@ read_small(const char *dir, const char *name, char *out, size_t size)
 	out[n > 0 ? n : 0] = '\0';
 }
 
-/* Root may write everywhere; what it was given is marked. */
-static bool
-is_delegated(const char *dir)
+bool
+cgroup_is_delegated(const char *dir)
 {
 	static const char *const marks[] = { "user.delegate", "trusted.delegate" };
 	char value[4];
@@ -84,7 +85,8 @@ is_delegated(const char *dir)
 		if (getxattr(dir, marks[i], value, sizeof(value)) >= 1 &&
 		    value[0] == '1')
 			return true;
-	return geteuid() != 0;
+	/* Root may write everywhere; what it was given is marked. */
+	return geteuid() != 0 && !access(dir, W_OK);
 }
 
 static bool
@@ -110,7 +112,7 @@ cgroup_open(struct cgroup *g, const char *mount, const char *self, char *why,
 	*slash = '\0';
 	if (snprintf(dir, sizeof(dir), "%s%s", mount, own) >= (int)sizeof(dir))
 		return refuse(why, size, "the path of the control group is too long");
-	if (access(dir, W_OK) || !is_delegated(dir))
+	if (access(dir, W_OK) || !cgroup_is_delegated(dir))
 		return refuse(why, size, "the control group is not delegated");
 	read_small(dir, "cgroup.subtree_control", controllers, sizeof(controllers));
 	if (!has_word(controllers, "memory") || !has_word(controllers, "pids"))
@@ -161,6 +163,17 @@ leaf_limit(const struct cgroup *g, const char *leaf, const struct cgroup_limits 
 	return 0;
 }
 
+/* For cgroup_leaves_restore(); a wish only. */
+static void
+leaf_remember(const char *leaf, const struct cgroup_limits *l)
+{
+	char text[96];
+	int n = snprintf(text, sizeof(text), "%" PRIu64 " %" PRIu32 " %.3f", l->memory,
+			 l->pids, l->cpus);
+
+	(void)setxattr(leaf, LIMITS, text, (size_t)n, 0);
+}
+
 static bool
 leaf_path(const struct cgroup *g, const char *name, char *out, size_t size)
 {
@@ -182,6 +195,7 @@ cgroup_leaf_create(const struct cgroup *g, const char *name,
 		rmdir(leaf);
 		return -1;
 	}
+	leaf_remember(leaf, l);
 	snprintf(procs, sizeof(procs), "%s/cgroup.procs", leaf);
 	int fd = open(procs, O_WRONLY | O_CLOEXEC);
 
@@ -210,4 +224,27 @@ cgroup_leaf_remove(const struct cgroup *g, const char *name)
 		return true;
 	leaf_write(leaf, "cgroup.kill", "1", NULL);
 	return !rmdir(leaf) || errno == ENOENT;
+}
+
+void
+cgroup_leaves_restore(const struct cgroup *g)
+{
+	DIR *d = opendir(g->parent);
+	struct dirent *ent;
+
+	while (d && (ent = readdir(d))) {
+		char leaf[CGROUP_PATH], text[96];
+		struct cgroup_limits l;
+
+		if (!leaf_path(g, ent->d_name, leaf, sizeof(leaf)))
+			continue;
+		ssize_t n = getxattr(leaf, LIMITS, text, sizeof(text) - 1);
+
+		text[n > 0 ? n : 0] = '\0';
+		if (sscanf(text, "%" SCNu64 " %" SCNu32 " %lf", &l.memory, &l.pids,
+			   &l.cpus) == 3)
+			leaf_limit(g, leaf, &l, NULL);
+	}
+	if (d)
+		closedir(d);
 }

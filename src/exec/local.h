@@ -5,6 +5,7 @@
  *     local_probe.c    what this machine can do, found out once, when it is opened
  *     local_sandbox.c  one sandbox's life
  *     local_launch.c   how it is started
+ *     local_remote.c   the same by slipway-launch: is it there, what can it do
  *     local_argv.c     bubblewrap's arguments (pure)
  *     local_root.c     what is the same in all sandboxes
  *     local_etc.c      what is in their /etc
@@ -21,9 +22,10 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
-#include "cgroup.h"
+#include "slipway/cgroup.h"
 #include "local_argv.h"
 #include "local_etc.h"
+#include "launcher.h"
 #include "local_root.h"
 #include "local_status.h"
 #include "slipway/launch.h"
@@ -37,9 +39,13 @@ struct runner {
 	enum spec_network network; /* the default of its jobs */
 	bool allow_unsandboxed;
 	struct loop *loop;
+	bool by_launch; /* sandboxes are started by slipway-launch */
+	struct launcher *launcher; /* NULL: the daemon is the parent of all */
+	struct local_remote *remote; /* what asks it, with it */
 
 	/* found by the probe */
 	char *bwrap, *slirp, *init; /* paths; NULL: not there */
+	bool bwrap_fits; /* new enough */
 	bool disable_userns;
 	bool sandbox_works;
 	char why[400]; /* when it does not */
@@ -62,6 +68,13 @@ struct runner {
 /* Fills everything of the second half. Blocks for some milliseconds, or seconds. */
 int local_probe(struct runner *r, const struct conf_runner *conf,
 		const struct runner_env *env, struct err *e);
+/* What people can do about sandboxes that do not work, as far as the kernel tells. */
+const char *local_find_cure(void);
+/* From now on sandboxes are started by slipway-launch; the second half is filled
+ * whenever it answers, and env's on_changed called. */
+void local_remote_open(struct runner *r, const struct runner_env *env);
+void local_remote_close(struct runner *r);
+void local_log_runner(const struct runner *r);
 /* Does a new sandbox go without bubblewrap? */
 static inline bool
 local_is_bare(const struct runner *r)
@@ -73,6 +86,10 @@ void local_runner_unref(struct runner *r);
 struct local_started {
 	struct launched process;
 	int errors; /* memory file: what it says on standard error */
+	/* With slipway-launch: the process comes by this. */
+	launcher_fn *on_launched;
+	void *arg;
+	struct launcher_call *call;
 };
 /* Status file, descriptors, control group, process. */
 int local_launch(struct runner *r, const struct sandbox_start *s, const char *leaf,

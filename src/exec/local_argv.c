@@ -242,6 +242,8 @@ local_argv_build_probe(struct local_argv *out, const struct local_args *a)
 	add_programs(out, a);
 	add_namespaces(out, a);
 	add_tree(out, a);
+	if (a->status)
+		ADD(out, "--json-status-fd", "3");
 	ADD(out, "--", "/bin/true");
 }
 

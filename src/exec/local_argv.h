@@ -61,6 +61,7 @@ struct local_args {
 	enum spec_network network; /* never NETWORK_DEFAULT */
 	bool disable_userns;	   /* does this bubblewrap know the option? */
 	bool seccomp;		   /* is a filter passed? */
+	bool status;		   /* the probe's exit code to LOCAL_FD_STATUS? */
 	uint64_t tmp_size;	   /* of each tmpfs, 0: the kernel's default */
 };
 

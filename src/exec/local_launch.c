@@ -1,7 +1,7 @@
 /*
  * Starting a sandbox, on the reactor: the plan goes into a memory file, the status file
- * is created and locked, one vfork, and our copies are closed again. The lock then
- * belongs to bubblewrap's monitor alone.
+ * is created and locked, one vfork (or a message to slipway-launch), and our copies are
+ * closed again. The lock then belongs to bubblewrap's monitor alone.
  */
 #include "local.h"
 
@@ -112,7 +112,7 @@ files_open(struct files *f, struct runner *r, const struct sandbox_start *s,
 	if (network == NETWORK_ISOLATED &&
 	    (f->resolv = local_reopen(r->resolv_fd, e)) < 0)
 		return -1;
-	if (r->cgroup.parent[0]) {
+	if (r->cgroup.parent[0] && !r->launcher) {
 		f->procs = cgroup_leaf_create(&r->cgroup, leaf, &limits, e);
 		if (f->procs < 0)
 			return -1;
@@ -120,6 +120,12 @@ files_open(struct files *f, struct runner *r, const struct sandbox_start *s,
 	/* Last: once it exists the attempt counts as begun. */
 	f->status = local_status_create(s->dir, e);
 	return f->status < 0 ? -1 : 0;
+}
+
+static enum spec_network
+network_of(const struct runner *r, const struct sandbox_start *s)
+{
+	return s->network == NETWORK_DEFAULT ? r->network : s->network;
 }
 
 static void
@@ -147,25 +153,45 @@ build_argv(struct local_argv *argv, struct runner *r, const struct sandbox_start
 }
 
 static int
-start_process(struct runner *r, const struct sandbox_start *s, const struct files *f,
-	      enum spec_network network, struct launched *out, struct err *e)
+start_as(struct runner *r, const struct sandbox_start *s, const char *leaf,
+	 const struct launch_opts *o, struct local_started *out, struct err *e)
+{
+	const struct cgroup_limits limits = { s->memory, s->pids, s->cpus };
+	const struct launcher_group group = { leaf, &limits };
+
+	if (!r->launcher)
+		return launch(o, &out->process, e);
+	out->call = launcher_start(r->launcher, o, &group, out->on_launched, out->arg, e);
+	return out->call ? 0 : -1;
+}
+
+static void
+pass_files(const struct files *f, int spool_fd, struct launch_fd *fds, size_t *nfds)
+{
+	fds[(*nfds)++] = (struct launch_fd){ f->errors, STDERR_FILENO };
+	fds[(*nfds)++] = (struct launch_fd){ f->status, LOCAL_FD_STATUS };
+	fds[(*nfds)++] = (struct launch_fd){ f->plan, LOCAL_FD_PLAN };
+	fds[(*nfds)++] = (struct launch_fd){ spool_fd, LOCAL_FD_SPOOL };
+	if (f->seccomp >= 0)
+		fds[(*nfds)++] = (struct launch_fd){ f->seccomp, LOCAL_FD_SECCOMP };
+	if (f->resolv >= 0)
+		fds[(*nfds)++] = (struct launch_fd){ f->resolv, LOCAL_FD_RESOLV };
+}
+
+static int
+start_process(struct runner *r, const struct sandbox_start *s, const char *leaf,
+	      const struct files *f, struct local_started *out, struct err *e)
 {
 	const struct launch_rlimit limits[] = {
 		{ RLIMIT_CORE, 0, 0 },
 		{ RLIMIT_NOFILE, r->nofile.rlim_cur, r->nofile.rlim_max },
 	};
-	struct launch_fd fds[6] = {
-		{ f->errors, STDERR_FILENO }, { f->status, LOCAL_FD_STATUS },
-		{ f->plan, LOCAL_FD_PLAN },   { s->spool_fd, LOCAL_FD_SPOOL },
-	};
-	size_t nfds = 4;
+	struct launch_fd fds[6];
+	size_t nfds = 0;
 	struct local_argv argv;
 
-	if (f->seccomp >= 0)
-		fds[nfds++] = (struct launch_fd){ f->seccomp, LOCAL_FD_SECCOMP };
-	if (f->resolv >= 0)
-		fds[nfds++] = (struct launch_fd){ f->resolv, LOCAL_FD_RESOLV };
-	build_argv(&argv, r, s, network);
+	pass_files(f, s->spool_fd, fds, &nfds);
+	build_argv(&argv, r, s, network_of(r, s));
 	/* A session of its own: a terminal's ^C is for the daemon only. */
 	struct launch_opts o = {
 		.argv = argv.v,
@@ -183,7 +209,7 @@ start_process(struct runner *r, const struct sandbox_start *s, const struct file
 		.cgroup_procs_fd = f->procs > 0 ? f->procs : 0,
 	};
 
-	return launch(&o, out, e);
+	return start_as(r, s, leaf, &o, out, e);
 }
 
 /* Why it cannot be started, though that looked possible when it was picked. */
@@ -194,12 +220,13 @@ check(const struct runner *r, const struct sandbox_start *s, enum spec_network n
 	if (s->image)
 		return err_set(e, ERR_INVALID, "local runners provide no images");
 	if (!r->sandbox_works && !r->allow_unsandboxed)
-		return err_set(e, ERR_DENIED, "%s", r->why);
+		return err_set(e, r->launcher ? ERR_CONNECT : ERR_DENIED, "%s", r->why);
 	if (local_is_bare(r) && network != NETWORK_HOST)
 		return err_set(e, ERR_DENIED, "network %s needs a sandbox: %s",
 			       jobspec_network_name(network), r->why);
 	if (network == NETWORK_ISOLATED && !r->isolated_works)
-		return err_set(e, ERR_DENIED, "%s", r->isolated_why);
+		return err_set(e, r->launcher ? ERR_CONNECT : ERR_DENIED, "%s",
+			       r->isolated_why);
 	return 0;
 }
 
@@ -224,15 +251,14 @@ local_launch(struct runner *r, const struct sandbox_start *s, const char *leaf,
 	     struct local_started *out, struct err *e)
 {
 	cleanup_files struct files f = { -1, -1, -1, -1, -1, -1 };
-	enum spec_network network =
-		s->network == NETWORK_DEFAULT ? r->network : s->network;
+	enum spec_network network = network_of(r, s);
 
 	if (check(r, s, network, e))
 		return -1;
 	if (!local_is_bare(r))
 		refresh_tree(r);
 	if (files_open(&f, r, s, network, leaf, e) ||
-	    start_process(r, s, &f, network, &out->process, e)) {
+	    start_process(r, s, leaf, &f, out, e)) {
 		if (f.status >= 0)
 			local_status_remove(s->dir);
 		if (f.procs >= 0)

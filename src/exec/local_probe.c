@@ -29,34 +29,8 @@
 #define PROBE_TIMEOUT_MS 3000
 #define PROBE_TRIES 2
 #define PROBE_OUTPUT_MAX 4096
-#define PATH_DEFAULT "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 #define JOB_NOFILE 1024
 #define PASSWD_MAX 16384
-
-static bool
-is_program(const char *path)
-{
-	struct stat st;
-
-	return !stat(path, &st) && S_ISREG(st.st_mode) && !access(path, X_OK);
-}
-
-static char *
-find_program(const char *name)
-{
-	const char *path = getenv("PATH");
-	cleanup_free char *list = xstrdup(path && *path ? path : PATH_DEFAULT);
-	char *rest = NULL;
-
-	for (char *dir = strtok_r(list, ":", &rest); dir;
-	     dir = strtok_r(NULL, ":", &rest)) {
-		cleanup_free char *full = xasprintf("%s/%s", dir, name);
-
-		if (dir[0] == '/' && is_program(full))
-			return STEAL(full);
-	}
-	return NULL;
-}
 
 /* Wait for the process and its output, both within the time; -1 when it took longer. */
 static int
@@ -158,9 +132,8 @@ sysctl_is(const char *path, char value)
 	return fd >= 0 && read(fd, &c, 1) == 1 && c == value;
 }
 
-/* What people can do about it, as far as the kernel tells. */
-static const char *
-find_cure(void)
+const char *
+local_find_cure(void)
 {
 	static const struct {
 		const char *path;
@@ -219,7 +192,7 @@ probe_sandbox(struct runner *r)
 	r->sandbox_works = try_sandbox(r, NETWORK_NONE, said, sizeof(said));
 	if (!r->sandbox_works)
 		snprintf(r->why, sizeof(r->why), "sandboxes do not work here: %s%s",
-			 said, find_cure());
+			 said, local_find_cure());
 }
 
 static void
@@ -227,13 +200,13 @@ probe_isolated(struct runner *r)
 {
 	char said[300];
 
-	r->slirp = find_program("slirp4netns");
+	r->slirp = fs_find_program("slirp4netns");
 	if (!r->slirp) {
 		snprintf(r->isolated_why, sizeof(r->isolated_why),
 			 "slirp4netns is not installed: needed for network isolated");
 		return;
 	}
-	if (!r->sandbox_works)
+	if (!r->sandbox_works || r->by_launch)
 		return;
 	r->isolated_works = try_sandbox(r, NETWORK_ISOLATED, said, sizeof(said));
 	if (!r->isolated_works)
@@ -246,7 +219,7 @@ probe_bwrap(struct runner *r)
 {
 	cleanup_strbuf struct strbuf text = { 0 };
 
-	r->bwrap = find_program("bwrap");
+	r->bwrap = fs_find_program("bwrap");
 	if (!r->bwrap) {
 		snprintf(r->why, sizeof(r->why), "bubblewrap is not installed");
 		return;
@@ -258,8 +231,10 @@ probe_bwrap(struct runner *r)
 			 r->bwrap);
 		return;
 	}
+	r->bwrap_fits = true;
 	r->disable_userns = local_bwrap_is_at_least(strbuf_str(&text), 0, 8);
-	probe_sandbox(r);
+	if (!r->by_launch)
+		probe_sandbox(r);
 }
 
 static int
@@ -299,7 +274,7 @@ local_probe(struct runner *r, const struct conf_runner *conf,
 	cleanup_free char *init = xasprintf("%s/slipway-init", env->libexec_dir);
 
 	r->init = realpath(init, NULL);
-	if (!r->init || !is_program(r->init))
+	if (!r->init || !fs_is_program(r->init))
 		return err_set(e, ERR_NOT_FOUND, "%s is missing", init);
 	if (getrlimit(RLIMIT_NOFILE, &r->nofile))
 		return err_sys(e, "limits");
@@ -314,7 +289,9 @@ local_probe(struct runner *r, const struct conf_runner *conf,
 	if (local_etc_prepare(&r->etc, env->state_dir, "/", e) ||
 	    local_root_prepare(&r->root, env->state_dir, &r->host, r->init, e))
 		return -1;
-	probe_cgroup(r);
+	r->by_launch = env->launch_socket && *env->launch_socket;
+	if (!r->by_launch)
+		probe_cgroup(r);
 	probe_bwrap(r);
 	probe_isolated(r);
 	return 0;

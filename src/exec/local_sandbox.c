@@ -2,6 +2,8 @@
  * One sandbox, from start() or attach() to its removal.
  *
  *     start()   launch; on_process_ended() is next     attach()  look() at once
+ *               by slipway-launch: on_launched() is first. Did it not tell how that
+ *               went, look_unsure() until the evidence does
  *     look()    lock held: watch what can be watched, else look again, ever more rarely
  *               lock free: settle()
  *     settle()  exit code: it ended. None: kill what is left, then it is lost
@@ -43,7 +45,8 @@ struct sandbox {
 	struct sandbox_events ev;
 	char *dir;
 	char leaf[160];
-	struct launched process; /* ours to reap; pid -1 when adopted */
+	struct launched process; /* pid -1 when adopted */
+	struct launcher_call *call; /* slipway-launch was asked for it */
 	int errors;
 	int status_fd; /* for reading, open once it was needed */
 	struct local_status status;
@@ -57,6 +60,7 @@ struct sandbox {
 	bool bare;     /* there is no bubblewrap around it */
 	bool queued;   /* on_due() is deferred */
 	bool ended;    /* nothing of it runs */
+	bool unsure;   /* does it exist? */
 	bool lost;     /* decided; only the killing is not over */
 	bool removing; /* remove() was called */
 	bool dead;     /* the owner let go */
@@ -65,6 +69,7 @@ struct sandbox {
 };
 
 static void look(struct sandbox *s);
+static void look_unsure(struct sandbox *s);
 static void clean(struct sandbox *s);
 static void on_look_due(void *arg);
 static void on_nudge_due(void *arg);
@@ -327,6 +332,8 @@ on_look_due(void *arg)
 
 	if (s->ended)
 		clean(s);
+	else if (s->unsure)
+		look_unsure(s);
 	else
 		look(s);
 }
@@ -341,6 +348,8 @@ reap(struct sandbox *s)
 	/* Before reaping: until then the session's number is nobody else's. */
 	if (s->bare)
 		local_bare_kill(s->process.pid);
+	if (s->r->launcher)
+		return;
 	if (waitid(P_PIDFD, (id_t)s->process.pidfd, &info, WEXITED | WNOHANG))
 		log_warn(LOG_EXEC, "sandbox=%s cannot reap: %s", s->leaf,
 			 strerror(errno));
@@ -359,24 +368,89 @@ on_process_ended(int fd, unsigned what, void *arg)
 	look(s);
 }
 
+static void
+begin(struct sandbox *s, const struct launched *process)
+{
+	s->process = *process;
+	s->process_watch = loop_fd_new(s->r->loop, s->process.pidfd, LOOP_READ,
+				       on_process_ended, s);
+}
+
+static void
+begin_not(struct sandbox *s)
+{
+	err_wrap(&s->error, "cannot start the sandbox");
+	s->ended = true;
+	set_due(s, DUE_STARTED);
+	if (s->removing)
+		clean(s);
+}
+
+/* It may exist, be on its way, or never come. Its lock is held until that is settled:
+ * a message under way holds it, too. Nothing of a job runs before its child is noted. */
+static void
+look_unsure(struct sandbox *s)
+{
+	bool held = refresh(s) && local_status_is_held(s->status_fd);
+
+	if (!held)
+		refresh(s);
+	if (s->status.child) {
+		s->unsure = false;
+		s->error = (struct err){ 0 };
+		set_due(s, DUE_STARTED);
+		look(s);
+	} else if (held) {
+		loop_timer_set(s->look_timer, s->look_ms);
+		s->look_ms = next_backoff(s->look_ms);
+	} else {
+		local_status_remove(s->dir);
+		s->error.code = ERR_CONNECT;
+		begin_not(s);
+	}
+}
+
+static void
+on_launched(void *arg, const struct launched *process, const struct err *err)
+{
+	struct sandbox *s = arg;
+
+	s->call = NULL;
+	if (!err) {
+		begin(s, process);
+		set_due(s, DUE_STARTED);
+		return;
+	}
+	s->error = *err;
+	if (err->code == ERR_CLOSED || err->code == ERR_TIMEOUT) {
+		log_warn(LOG_EXEC, "sandbox=%s %s", s->leaf, err->msg);
+		s->unsure = true;
+		s->look_ms = BACKOFF_FIRST_MS;
+		look_unsure(s);
+		return;
+	}
+	local_status_remove(s->dir);
+	begin_not(s);
+}
+
 struct sandbox *
 local_start(struct runner *r, const struct sandbox_start *st,
 	    const struct sandbox_events *ev)
 {
 	struct sandbox *s = sandbox_new(r, st->job, st->attempt, st->dir, ev);
-	struct local_started started = { { -1, -1 }, -1 };
+	struct local_started started = { { -1, -1 }, -1, on_launched, s, NULL };
 
-	set_due(s, DUE_STARTED);
 	if (local_launch(r, st, s->leaf, &started, &s->error)) {
-		err_wrap(&s->error, "cannot start the sandbox");
-		s->ended = true;
+		begin_not(s);
 		return s;
 	}
-	s->process = started.process;
 	s->bare = local_is_bare(r);
 	s->errors = started.errors;
-	s->process_watch = loop_fd_new(r->loop, s->process.pidfd, LOOP_READ,
-				       on_process_ended, s);
+	s->call = started.call;
+	if (s->call)
+		return s;
+	begin(s, &started.process);
+	set_due(s, DUE_STARTED);
 	return s;
 }
 
@@ -475,7 +549,9 @@ local_signal(struct sandbox *s, int what)
 static void
 clean(struct sandbox *s)
 {
-	if (!cgroup_leaf_remove(&s->r->cgroup, s->leaf)) {
+	if (s->r->launcher)
+		launcher_remove_group(s->r->launcher, s->leaf);
+	else if (!cgroup_leaf_remove(&s->r->cgroup, s->leaf)) {
 		if (++s->group_tries < GROUP_TRIES) {
 			loop_timer_set(s->look_timer, s->group_tries);
 			return;
@@ -503,6 +579,8 @@ void
 local_detach(struct sandbox *s)
 {
 	s->dead = true;
+	if (s->call)
+		launcher_forget(s->call);
 	stop_watching(s);
 	set_due(s, 0);
 }

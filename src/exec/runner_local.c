@@ -48,6 +48,7 @@ parse_network(const char *name, enum spec_network *out, struct err *e)
 static void
 runner_free(struct runner *r)
 {
+	local_remote_close(r);
 	for (size_t i = 0; i < r->nlabels; i++)
 		free(r->labels[i]);
 	free(r->labels);
@@ -72,8 +73,8 @@ local_runner_unref(struct runner *r)
 		runner_free(r);
 }
 
-static void
-log_runner(const struct runner *r)
+void
+local_log_runner(const struct runner *r)
 {
 	if (local_is_bare(r))
 		log_warn(LOG_EXEC,
@@ -86,6 +87,16 @@ log_runner(const struct runner *r)
 			 r->cgroup.parent[0] ? r->cgroup.parent : "rlimits");
 	if (r->sandbox_works && !r->isolated_works)
 		log_warn(LOG_EXEC, "runner=%s %s", r->name, r->isolated_why);
+}
+
+/* Without a sandbox only the parent learns how a job ended. */
+static int
+check_bare(const struct conf_runner *conf, const struct runner_env *env, struct err *e)
+{
+	if (!conf->allow_unsandboxed || !env->launch_socket || !*env->launch_socket)
+		return 0;
+	return err_field(e, ERR_INVALID, "allow_unsandboxed",
+			 "allow_unsandboxed does not go with launch.socket");
 }
 
 static struct runner *
@@ -107,14 +118,22 @@ on_open(const struct conf_runner *conf, const struct runner_env *env, struct err
 		r->labels[r->nlabels] = xstrdup(conf->labels.v[r->nlabels]);
 		r->nlabels++;
 	}
-	if (parse_network(conf->network, &r->network, e) ||
+	if (check_bare(conf, env, e) || parse_network(conf->network, &r->network, e) ||
 	    local_probe(r, conf, env, e)) {
 		err_wrap(e, "runner %s", conf->name);
 		local_runner_unref(r);
 		return NULL;
 	}
-	log_runner(r);
+	if (!r->by_launch)
+		local_log_runner(r);
 	return r;
+}
+
+static void
+on_begin(struct runner *r, const struct runner_env *env)
+{
+	if (r->by_launch)
+		local_remote_open(r, env);
 }
 
 static void
@@ -199,6 +218,7 @@ on_name(struct runner *r, const char *job, unsigned attempt, char *out, size_t s
 const struct runner_ops runner_local_ops = {
 	.type = "local",
 	.open = on_open,
+	.begin = on_begin,
 	.close = on_close,
 	.can_run = on_can_run,
 	.capacity = on_capacity,

@@ -107,9 +107,13 @@ class Client:
     def request(self, method, path, **kw):
         kw.setdefault("timeout", PATIENCE + 70)
         # A session per call: no connection outlives a daemon that the test kills.
-        with requests.Session() as s:
-            s.trust_env = False
+        with self.session() as s:
             return s.request(method, self.base + path, **kw)
+
+    def session(self):
+        s = requests.Session()
+        s.trust_env = False
+        return s
 
     def get(self, path, **params):
         return self._ok(self.request("GET", path, params=params))
@@ -154,8 +158,7 @@ class Client:
     def events(self, id, last_id=None, timeout=None, **params):
         """Yield events until the stream ends. Closing the generator hangs up."""
         headers = {"Last-Event-ID": last_id} if last_id else {}
-        with requests.Session() as s:
-            s.trust_env = False
+        with self.session() as s:
             with s.get(self.base + "/jobs/logs", params={"id": id, **params},
                        headers=headers, stream=True,
                        timeout=(10, timeout or PATIENCE)) as r:

@@ -36,6 +36,8 @@ struct local_fixture {
 	struct sandbox_exit exit;
 	struct loop_timer *poll;
 	bool (*until)(void);
+	const char *launch_socket; /* of a slipway-launch, which set-up waits for */
+	bool changed;
 };
 
 static struct local_fixture fx;
@@ -48,6 +50,12 @@ fx_libexec(void)
 	return dir ? dir : ".";
 }
 
+static void
+on_changed(void *arg)
+{
+	fx.changed = true;
+}
+
 static struct runner *
 fx_open(const struct conf_runner *conf, struct err *e)
 {
@@ -56,9 +64,23 @@ fx_open(const struct conf_runner *conf, struct err *e)
 		.state_dir = fx.state,
 		.libexec_dir = fx_libexec(),
 		.instance = "test",
+		.launch_socket = fx.launch_socket,
+		.on_changed = on_changed,
 	};
 
 	return runner_local_ops.open(conf, &env, e);
+}
+
+static void fx_run_until(bool (*until)(void));
+
+/* Its first word may be that there is nobody. */
+static bool
+fx_can_run(void)
+{
+	struct job_needs needs = { .network = NETWORK_NONE };
+	char why[300];
+
+	return runner_local_ops.can_run(fx.runner, &needs, why, sizeof(why));
 }
 
 static void UNUSED
@@ -99,6 +121,8 @@ fx_set_up(void)
 	struct job_needs needs = { .network = NETWORK_NONE };
 	char why[300];
 
+	if (fx.launch_socket)
+		fx_run_until(fx_can_run);
 	if (!runner_local_ops.can_run(fx.runner, &needs, why, sizeof(why)))
 		fx_skip(why);
 }

@@ -7,7 +7,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-#include "exec/cgroup.h"
+#include "slipway/cgroup.h"
 #include "slipway/mem.h"
 
 /* A folder with the names of a delegated tree: <mount>/unit/daemon is our own group. */

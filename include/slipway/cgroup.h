@@ -5,7 +5,8 @@
  * manager that restarts the daemon beside running jobs puts it where it was. So the
  * leaves are made beside the daemon's own group, never below it, and only when the
  * group around both was delegated to the daemon (systemd: Delegate=yes together with
- * DelegateSubgroup=). Where that is not so limits fall to rlimits.
+ * DelegateSubgroup=). Where that is not so limits fall to rlimits. With slipway-launch
+ * it is its group that this is about, and it that makes and removes the leaves.
  *
  * Few short file operations on a memory file system; loop thread.
  */
@@ -36,6 +37,8 @@ bool cgroup_parse_self(const char *text, char *out, size_t size);
  * self the text of /proc/self/cgroup, but for tests. */
 bool cgroup_open(struct cgroup *g, const char *mount, const char *self, char *why,
 		 size_t size);
+/* May we make groups in it? */
+bool cgroup_is_delegated(const char *dir);
 /* Is the hierarchy at /sys/fs/cgroup, or below "unified" there? */
 const char *cgroup_mount(void);
 
@@ -47,3 +50,5 @@ int cgroup_leaf_create(const struct cgroup *g, const char *name,
 bool cgroup_leaf_had_oom(const struct cgroup *g, const char *name);
 /* Kill all in it and remove it. False: not empty yet, try again. */
 bool cgroup_leaf_remove(const struct cgroup *g, const char *name);
+/* Set the limits of all leaves again, after the controllers were off for a moment. */
+void cgroup_leaves_restore(const struct cgroup *g);
