@@ -159,7 +159,7 @@ Test(runner_launched, bare_jobs_do_not_go_with_it)
 
 /* slipway-launch as it should not be: probes are served, and with the first job ... */
 enum flaw {
-	DIES,	       /* nothing is started */
+	DIES, /* nothing is started */
 	STARTS_AND_DIES,
 	DAWDLES_AND_DIES, /* holds what it was given for a while */
 };
@@ -168,9 +168,14 @@ static struct launched
 serve(const struct launch_start *m, const struct peer_packet *p)
 {
 	struct launch_fd fds[LAUNCH_MSG_FDS];
-	struct launch_opts o = { .argv = m->argv, .envp = m->envp, .fds = fds,
-				 .nfds = m->nfds, .has_user = m->has_user, .uid = m->uid,
-				 .gid = m->gid, .setsid = true };
+	struct launch_opts o = { .argv = m->argv,
+				 .envp = m->envp,
+				 .fds = fds,
+				 .nfds = m->nfds,
+				 .has_user = m->has_user,
+				 .uid = m->uid,
+				 .gid = m->gid,
+				 .setsid = true };
 	struct launched l;
 
 	for (size_t i = 0; i < m->nfds; i++)
