@@ -269,3 +269,79 @@ Test(runner_launched, what_was_started_unanswered_is_found, .timeout = 60)
 	fx_remove();
 	tear_down();
 }
+
+/* One whose sandboxes never end, and tells their pids here. */
+static int hung_pids[2];
+
+static void
+serve_hung(int listener)
+{
+	static const char *const argv[] = { "/bin/sleep", "1000", NULL };
+	static struct peer_packet p;
+	int conn = peer_welcome(listener, "");
+
+	for (;;) {
+		struct launch_start m;
+
+		peer_receive(conn, &p);
+		if (!launch_start_decode(p.data, p.len, &m))
+			_exit(0);
+		m.argv = argv;
+		struct launched l = serve(&m, &p);
+
+		peer_answer(conn, &(struct launch_started){ .id = m.id, .pid = l.pid },
+			    l.pidfd);
+		if (write(hung_pids[1], &l.pid, sizeof(l.pid)) != sizeof(l.pid))
+			_exit(1);
+		peer_close_fds(&p);
+	}
+}
+
+static bool
+says_no_answer(void)
+{
+	struct job_needs needs = { .network = NETWORK_NONE };
+	char why[300];
+
+	return !runner_local_ops.can_run(fx.runner, &needs, why, sizeof(why)) &&
+	       strstr(why, "no answer in time");
+}
+
+Test(runner_launched, probes_that_hang_are_given_up_and_killed, .timeout = 60)
+{
+	struct err e = { 0 };
+	pid_t pid;
+
+	check_sandboxes();
+	peer_make_path();
+	int listener = peer_listen();
+
+	cr_assert_eq(pipe(hung_pids), 0);
+	server = fork();
+	if (!server) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		serve_hung(listener);
+	}
+	close(listener);
+	close(hung_pids[1]);
+	strcpy(fx.state, "/tmp/slipway-runner-XXXXXX");
+	cr_assert_not_null(mkdtemp(fx.state));
+	fx.loop = loop_new(&e);
+	fx.launch_socket = peer_path;
+	fx.conf = (struct conf_runner){ .name = (char *)"here" };
+	fx.runner = fx_open(&fx.conf, &e);
+	cr_assert_not_null(fx.runner, "%s", e.msg);
+	fx_run_until(says_no_answer);
+	for (int i = 0; i < 2; i++) {
+		char path[40], state = 'X';
+
+		cr_assert_eq(read(hung_pids[0], &pid, sizeof(pid)), sizeof(pid));
+		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+		cleanup_file FILE *f = fopen(path, "r");
+
+		if (f)
+			cr_assert_eq(fscanf(f, "%*d (%*[^)]) %c", &state), 1);
+		cr_expect(state == 'X' || state == 'Z', "%c", state);
+	}
+	tear_down();
+}
