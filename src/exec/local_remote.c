@@ -6,17 +6,16 @@
  *     down → sandboxes do not work, for that reason → on_changed
  *
  * The questions are those of local_probe.c: the sandbox of a job around /bin/true. How
- * that ended is read from what bubblewrap tells of it, as for jobs.
+ * that ended is read from what bubblewrap tells of it, as for jobs. It tells that to a
+ * memory file: a pipe that we had closed would kill bubblewrap's monitor, and its child
+ * would wait for a word of it for ever. For that reason, too, a sandbox that nobody is
+ * interested in any more is left to end by itself.
  */
 #include "local.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "slipway/log.h"
@@ -34,10 +33,9 @@ struct local_remote {
 	enum spec_network network; /* what is asked about */
 	unsigned tries;
 	struct launcher_call *call;
-	int pidfd, status, errors; /* of the sandbox; -1: none */
-	struct loop_fd *watch;	   /* on its status pipe */
-	char text[512];		   /* what came by it */
-	size_t len;
+	struct launched process; /* pid and pidfd -1: none */
+	int status, errors;	 /* memory files; -1: none */
+	struct loop_fd *watch;	 /* on its end */
 };
 
 static void ask(struct local_remote *m);
@@ -65,13 +63,11 @@ drop(struct local_remote *m)
 		loop_fd_set(m->watch, 0);
 		loop_defer(m->r->loop, free_watch, STEAL(m->watch));
 	}
-	if (m->pidfd >= 0)
-		pidfd_send_signal(m->pidfd, SIGKILL, NULL, 0);
 	loop_timer_stop(m->timer);
-	close_fd(&m->pidfd);
+	m->process.pid = -1;
+	close_fd(&m->process.pidfd);
 	close_fd(&m->status);
 	close_fd(&m->errors);
-	m->len = 0;
 }
 
 static void
@@ -133,23 +129,20 @@ on_works_not(struct local_remote *m, const char *why)
 static void
 on_timeout(void *arg)
 {
-	on_works_not(arg, "no answer in time");
+	struct local_remote *m = arg;
+
+	/* All of it is in that session, until it is about to run. */
+	local_bare_kill(m->process.pid);
+	on_works_not(m, "no answer in time");
 }
 
 static void
-on_status(int fd, unsigned what, void *arg)
+on_ended(int fd, unsigned what, void *arg)
 {
 	struct local_remote *m = arg;
 	struct local_status st;
-	ssize_t n = read(fd, m->text + m->len, sizeof(m->text) - m->len);
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n > 0) {
-		m->len += (size_t)n;
-		return;
-	}
-	if (local_status_parse(&st, m->text, m->len) && st.has_exit && !st.exit_code)
+	if (!local_status_read(m->status, &st, NULL) && st.has_exit && !st.exit_code)
 		on_works(m);
 	else
 		on_works_not(m, "the sandbox did not run");
@@ -161,32 +154,29 @@ on_launched(void *arg, const struct launched *l, const struct err *err)
 	struct local_remote *m = arg;
 
 	m->call = NULL;
-	if (!err)
-		m->pidfd = l->pidfd;
-	else if (err->code == ERR_CLOSED || err->code == ERR_TIMEOUT)
+	if (!err) {
+		m->process = *l;
+		m->watch = loop_fd_new(m->r->loop, l->pidfd, LOOP_READ, on_ended, m);
+		loop_timer_set(m->timer, PROBE_TIMEOUT_MS);
+	} else if (err->code == ERR_CLOSED || err->code == ERR_TIMEOUT) {
 		drop(m); /* it went down, which is told by itself */
-	else
+	} else {
 		on_works_not(m, err->msg);
+	}
 }
 
 static int
-open_files(struct local_remote *m, int *status_end)
+open_files(struct local_remote *m)
 {
-	int fds[2];
-
-	if (pipe2(fds, O_CLOEXEC | O_NONBLOCK))
-		return -1;
-	m->status = fds[0];
-	*status_end = fds[1];
+	m->status = memfd_create("slipway-status", MFD_CLOEXEC);
 	m->errors = memfd_create("slipway-errors", MFD_CLOEXEC);
-	return m->errors < 0 ? -1 : 0;
+	return m->status < 0 || m->errors < 0 ? -1 : 0;
 }
 
 static void
 ask(struct local_remote *m)
 {
 	struct runner *r = m->r;
-	cleanup_close int status = -1;
 	struct local_argv argv;
 	struct local_args a = {
 		.host = &r->host,
@@ -201,14 +191,14 @@ ask(struct local_remote *m)
 	};
 	struct err e = { 0 };
 
-	if (open_files(m, &status)) {
-		err_sys(&e, "pipe");
+	if (open_files(m)) {
+		err_sys(&e, "memory file");
 		on_works_not(m, e.msg);
 		return;
 	}
 	struct launch_fd fds[] = { { m->errors, 1 },
 				   { m->errors, 2 },
-				   { status, LOCAL_FD_STATUS } };
+				   { m->status, LOCAL_FD_STATUS } };
 	struct launch_opts o = {
 		.argv = argv.v,
 		.fds = fds,
@@ -221,12 +211,8 @@ ask(struct local_remote *m)
 
 	local_argv_build_probe(&argv, &a);
 	m->call = launcher_start(r->launcher, &o, NULL, on_launched, m, &e);
-	if (!m->call) {
+	if (!m->call)
 		on_works_not(m, e.msg);
-		return;
-	}
-	m->watch = loop_fd_new(r->loop, m->status, LOOP_READ, on_status, m);
-	loop_timer_set(m->timer, PROBE_TIMEOUT_MS);
 }
 
 static void
@@ -269,7 +255,7 @@ local_remote_open(struct runner *r, const struct runner_env *env)
 	m->r = r;
 	m->on_changed = env->on_changed;
 	m->changed_arg = env->changed_arg;
-	m->pidfd = m->status = m->errors = -1;
+	m->process.pid = m->process.pidfd = m->status = m->errors = -1;
 	m->timer = loop_timer_new(r->loop, on_timeout, m);
 	snprintf(r->why, sizeof(r->why), "waiting for slipway-launch on %s",
 		 env->launch_socket);

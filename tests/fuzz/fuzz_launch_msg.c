@@ -16,7 +16,8 @@ check_start(const uint8_t *data, size_t size)
 
 	if (!launch_start_decode(data, size, &s))
 		return;
-	fuzz_must(s.argv[0] && s.nfds <= LAUNCH_MSG_FDS && s.nlimits <= LAUNCH_MSG_LIMITS);
+	fuzz_must(s.argv[0] && s.nfds <= LAUNCH_MSG_FDS &&
+		  s.nlimits <= LAUNCH_MSG_LIMITS);
 	fuzz_must(launch_start_encode(&s, &w));
 	fuzz_must(w.len == size && !memcmp(w.data, data, size));
 	wire_w_free(&w);

@@ -226,6 +226,22 @@ ExecStart=/usr/local/sbin/slipwayd -o launch.socket=/run/slipway-jobs/launch.soc
         machine.systemctl("restart", "slipwayd")
 
 
+@pytest.mark.parametrize("restart", [False, True])
+def test_cancel(machine, api, restart):
+    """The daemon sees and signals a job's first process, restricted as it is."""
+    id = api.submit(in_there(
+        machine, "trap 'echo asked; exit 1' TERM; echo begun; while :; do sleep 0.05; done",
+        {"name": "last", "run": "echo tidied", "when": "always"}))
+    api.wait_output(id, "begun")
+    if restart:
+        machine.systemctl("restart", "slipwayd")
+    assert api.cancel(id)["cancelled"]
+    status = api.status(id)
+    assert status["status"] == "cancelled"
+    assert "asked\n" in status["steps"][0]["output"]
+    assert status["steps"][1]["output"] == "tidied\n"
+
+
 # --- restarts
 
 def test_restart_of_the_daemon(machine, api):

@@ -109,7 +109,8 @@ peer_receive(int fd, struct peer_packet *p)
 		char space[CMSG_SPACE(LAUNCH_MSG_FDS * sizeof(int))];
 	} control;
 	struct iovec iov = { p->data, sizeof(p->data) };
-	struct msghdr m = { .msg_iov = &iov, .msg_iovlen = 1,
+	struct msghdr m = { .msg_iov = &iov,
+			    .msg_iovlen = 1,
 			    .msg_control = control.space,
 			    .msg_controllen = sizeof(control.space) };
 	ssize_t n = recvmsg(fd, &m, MSG_CMSG_CLOEXEC);

@@ -186,8 +186,9 @@ Test(launch_msg, another_version_is_no_message)
 Test(launch_msg, answers_survive_the_trip)
 {
 	struct launch_started good = { .id = 9, .pid = 4711 }, out;
-	struct launch_started bad = { .id = 9, .pid = -1, .code = ERR_DENIED,
-				      .msg = "no" };
+	struct launch_started bad = {
+		.id = 9, .pid = -1, .code = ERR_DENIED, .msg = "no"
+	};
 	struct wire_w w;
 
 	cr_assert(launch_started_encode(&good, &w));

@@ -10,7 +10,8 @@
 #define INIT "/usr/libexec/slipway/slipway-init"
 #define STATE "/var/lib/slipway"
 
-static char bwrap[] = BWRAP, slirp[] = SLIRP, init[] = INIT, state[] = STATE, none[] = "";
+static char bwrap[] = BWRAP, slirp[] = SLIRP, init[] = INIT, state[] = STATE,
+	    none[] = "";
 static struct policy policy = { bwrap, slirp, init, state };
 
 /* What the daemon asks for, as of today. */
@@ -19,10 +20,17 @@ build(struct local_argv *argv, enum spec_network network, bool probe)
 {
 	static struct local_host host;
 	struct local_args a = {
-		.host = &host, .bwrap = BWRAP, .init = INIT, .slirp = SLIRP,
-		.root = STATE "/sandbox/root", .workspace = STATE "/jobs/j1/1/workspace",
-		.network = network, .disable_userns = true, .seccomp = true,
-		.tmp_size = 1 << 20, .status = true,
+		.host = &host,
+		.bwrap = BWRAP,
+		.init = INIT,
+		.slirp = SLIRP,
+		.root = STATE "/sandbox/root",
+		.workspace = STATE "/jobs/j1/1/workspace",
+		.network = network,
+		.disable_userns = true,
+		.seccomp = true,
+		.tmp_size = 1 << 20,
+		.status = true,
 	};
 
 	if (!host.nmounts)
@@ -91,10 +99,10 @@ Test(launch_policy, other_programs_are_not)
 {
 	static const char *const shell[] = { "/bin/sh", "-c", "id", NULL };
 	static const char *const bare[] = { INIT, "run", "--plan-fd", "4", NULL };
-	static const char *const net[] = { INIT, "net", "--slirp", SLIRP, "--", "/bin/sh",
-					   NULL };
-	static const char *const short_net[] = { INIT, "net", "--slirp", SLIRP, "--",
-						 NULL };
+	static const char *const net[] = { INIT, "net",	    "--slirp", SLIRP,
+					   "--", "/bin/sh", NULL };
+	static const char *const short_net[] = { INIT,	"net", "--slirp",
+						 SLIRP, "--",  NULL };
 
 	cr_expect_not(is_allowed(shell));
 	cr_expect_not(is_allowed(bare));
@@ -133,15 +141,18 @@ Test(launch_policy, nothing_but_the_system_and_a_workspace_is_mounted)
 {
 	cr_expect_not(WITH("--new-session", "--new-session", "--ro-bind", "/", "/"));
 	cr_expect_not(WITH("--new-session", "--new-session", "--ro-bind", "/", "/usr"));
-	cr_expect_not(WITH("--new-session", "--new-session", "--ro-bind", "/root", "/root"));
-	cr_expect_not(WITH("--new-session", "--new-session", "--ro-bind", "/etc/../root",
-			   "/etc/../root"));
+	cr_expect_not(
+		WITH("--new-session", "--new-session", "--ro-bind", "/root", "/root"));
+	cr_expect_not(WITH("--new-session", "--new-session", "--ro-bind",
+			   "/etc/../root", "/etc/../root"));
 	cr_expect(WITH("--new-session", "--new-session", "--ro-bind", "/opt", "/opt"));
 	cr_expect_not(WITH("--new-session", "--new-session", "--bind", "/opt", "/opt"));
-	cr_expect_not(WITH("--new-session", "--new-session", "--dev-bind", "/dev", "/dev"));
+	cr_expect_not(
+		WITH("--new-session", "--new-session", "--dev-bind", "/dev", "/dev"));
 	cr_expect_not(WITH("--new-session", "--new-session", "--ro-bind", "/tmp/init",
 			   "/run/slipway-init"));
-	cr_expect_not(WITH("--new-session", "--new-session", "--ro-bind", "/etc", "/etc"));
+	cr_expect_not(
+		WITH("--new-session", "--new-session", "--ro-bind", "/etc", "/etc"));
 }
 
 Test(launch_policy, workspaces_are_below_the_state_directory)

@@ -64,7 +64,9 @@ tear_down(void)
 static struct launch_start
 request(const char *const *argv)
 {
-	struct launch_start s = { .id = 1, .argv = argv, .cwd = "",
+	struct launch_start s = { .id = 1,
+				  .argv = argv,
+				  .cwd = "",
 				  .deadline_ms = (uint64_t)clock_boot_ms() + 20000 };
 
 	if (geteuid() == 0)

@@ -126,8 +126,11 @@ static struct launcher_call *
 start(const struct launch_fd *fds, size_t nfds, struct err *e)
 {
 	static const char *const argv[] = { "/bin/true", NULL };
-	const struct launch_opts o = { .argv = argv, .fds = fds, .nfds = nfds,
-				       .setsid = true, .oom_score_adj = 7 };
+	const struct launch_opts o = { .argv = argv,
+				       .fds = fds,
+				       .nfds = nfds,
+				       .setsid = true,
+				       .oom_score_adj = 7 };
 	const struct cgroup_limits limits = { 1 << 30, 64, 1.5 };
 	const struct launcher_group group = { "slipway-j1-1", &limits };
 
@@ -191,8 +194,10 @@ LAUNCHER(a_refusal_is_passed_on)
 	cr_assert_not_null(start(NULL, 0, &e));
 	struct launch_start m = take_start(peer, &packet);
 
-	peer_answer(peer, &(struct launch_started){ .id = m.id, .pid = -1,
-						    .code = ERR_DENIED, .msg = "no" }, -1);
+	peer_answer(peer,
+		    &(struct launch_started){
+			    .id = m.id, .pid = -1, .code = ERR_DENIED, .msg = "no" },
+		    -1);
 	launch_start_free(&m);
 	run_until(is_answered);
 	cr_expect_eq(answer_err.code, ERR_DENIED);
@@ -209,8 +214,10 @@ LAUNCHER(a_late_request_was_certainly_not_started)
 	cr_assert_not_null(start(NULL, 0, &e));
 	struct launch_start m = take_start(peer, &packet);
 
-	peer_answer(peer, &(struct launch_started){ .id = m.id, .pid = -1,
-						    .code = ERR_TIMEOUT }, -1);
+	peer_answer(peer,
+		    &(struct launch_started){
+			    .id = m.id, .pid = -1, .code = ERR_TIMEOUT },
+		    -1);
 	launch_start_free(&m);
 	run_until(is_answered);
 	cr_expect_eq(answer_err.code, ERR_CONNECT);
@@ -227,12 +234,16 @@ LAUNCHER(answers_may_come_in_any_order)
 	struct launch_start second = take_start(peer, &packet);
 
 	cr_expect_neq(first.id, second.id);
-	peer_answer(peer, &(struct launch_started){ .id = second.id, .pid = -1,
-						    .code = ERR_DENIED }, -1);
+	peer_answer(peer,
+		    &(struct launch_started){
+			    .id = second.id, .pid = -1, .code = ERR_DENIED },
+		    -1);
 	run_until(is_answered);
 	answers = 0;
-	peer_answer(peer, &(struct launch_started){ .id = first.id, .pid = -1,
-						    .code = ERR_SYSTEM }, -1);
+	peer_answer(peer,
+		    &(struct launch_started){
+			    .id = first.id, .pid = -1, .code = ERR_SYSTEM },
+		    -1);
 	run_until(is_answered);
 	cr_expect_eq(answer_err.code, ERR_SYSTEM);
 	launch_start_free(&first);
@@ -280,8 +291,8 @@ LAUNCHER(nonsense_ends_the_connection)
 {
 	check_nonsense(&(struct launch_started){ .id = 99, .pid = 1 }, 0);
 	check_nonsense(&(struct launch_started){ .id = 99, .pid = 1 }, -1);
-	check_nonsense(&(struct launch_started){ .id = 1, .pid = -1,
-						 .code = ERR_DENIED }, 0);
+	check_nonsense(
+		&(struct launch_started){ .id = 1, .pid = -1, .code = ERR_DENIED }, 0);
 }
 
 LAUNCHER(forgotten_starts_are_not_called_back)

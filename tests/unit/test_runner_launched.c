@@ -159,7 +159,7 @@ Test(runner_launched, bare_jobs_do_not_go_with_it)
 
 /* slipway-launch as it should not be: probes are served, and with the first job ... */
 enum flaw {
-	DIES,	       /* nothing is started */
+	DIES, /* nothing is started */
 	STARTS_AND_DIES,
 	DAWDLES_AND_DIES, /* holds what it was given for a while */
 };
@@ -168,9 +168,14 @@ static struct launched
 serve(const struct launch_start *m, const struct peer_packet *p)
 {
 	struct launch_fd fds[LAUNCH_MSG_FDS];
-	struct launch_opts o = { .argv = m->argv, .envp = m->envp, .fds = fds,
-				 .nfds = m->nfds, .has_user = m->has_user, .uid = m->uid,
-				 .gid = m->gid, .setsid = true };
+	struct launch_opts o = { .argv = m->argv,
+				 .envp = m->envp,
+				 .fds = fds,
+				 .nfds = m->nfds,
+				 .has_user = m->has_user,
+				 .uid = m->uid,
+				 .gid = m->gid,
+				 .setsid = true };
 	struct launched l;
 
 	for (size_t i = 0; i < m->nfds; i++)
@@ -262,5 +267,81 @@ Test(runner_launched, what_was_started_unanswered_is_found, .timeout = 60)
 	fx_assert_exit(SANDBOX_EXITED, INIT_EXIT_FAILURE);
 	cr_assert_str_eq(fx_output(), "hello\n");
 	fx_remove();
+	tear_down();
+}
+
+/* One whose sandboxes never end, and tells their pids here. */
+static int hung_pids[2];
+
+static void
+serve_hung(int listener)
+{
+	static const char *const argv[] = { "/bin/sleep", "1000", NULL };
+	static struct peer_packet p;
+	int conn = peer_welcome(listener, "");
+
+	for (;;) {
+		struct launch_start m;
+
+		peer_receive(conn, &p);
+		if (!launch_start_decode(p.data, p.len, &m))
+			_exit(0);
+		m.argv = argv;
+		struct launched l = serve(&m, &p);
+
+		peer_answer(conn, &(struct launch_started){ .id = m.id, .pid = l.pid },
+			    l.pidfd);
+		if (write(hung_pids[1], &l.pid, sizeof(l.pid)) != sizeof(l.pid))
+			_exit(1);
+		peer_close_fds(&p);
+	}
+}
+
+static bool
+says_no_answer(void)
+{
+	struct job_needs needs = { .network = NETWORK_NONE };
+	char why[300];
+
+	return !runner_local_ops.can_run(fx.runner, &needs, why, sizeof(why)) &&
+	       strstr(why, "no answer in time");
+}
+
+Test(runner_launched, probes_that_hang_are_given_up_and_killed, .timeout = 60)
+{
+	struct err e = { 0 };
+	pid_t pid;
+
+	check_sandboxes();
+	peer_make_path();
+	int listener = peer_listen();
+
+	cr_assert_eq(pipe(hung_pids), 0);
+	server = fork();
+	if (!server) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		serve_hung(listener);
+	}
+	close(listener);
+	close(hung_pids[1]);
+	strcpy(fx.state, "/tmp/slipway-runner-XXXXXX");
+	cr_assert_not_null(mkdtemp(fx.state));
+	fx.loop = loop_new(&e);
+	fx.launch_socket = peer_path;
+	fx.conf = (struct conf_runner){ .name = (char *)"here" };
+	fx.runner = fx_open(&fx.conf, &e);
+	cr_assert_not_null(fx.runner, "%s", e.msg);
+	fx_run_until(says_no_answer);
+	for (int i = 0; i < 2; i++) {
+		char path[40], state = 'X';
+
+		cr_assert_eq(read(hung_pids[0], &pid, sizeof(pid)), sizeof(pid));
+		snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+		cleanup_file FILE *f = fopen(path, "r");
+
+		if (f)
+			cr_assert_eq(fscanf(f, "%*d (%*[^)]) %c", &state), 1);
+		cr_expect(state == 'X' || state == 'Z', "%c", state);
+	}
 	tear_down();
 }

@@ -69,7 +69,8 @@ Test(sdnotify, an_abstract_socket_is_reached)
 	manager_fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	memcpy(sun.sun_path + 1, name + 1, strlen(name + 1));
 	cr_assert_eq(bind(manager_fd, (struct sockaddr *)&sun,
-			  (socklen_t)(sizeof(sa_family_t) + strlen(name))), 0);
+			  (socklen_t)(sizeof(sa_family_t) + strlen(name))),
+		     0);
 	setenv("NOTIFY_SOCKET", name, 1);
 	sdnotify("STOPPING=1");
 	cr_assert_str_eq(received(), "STOPPING=1");
