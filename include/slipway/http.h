@@ -45,9 +45,9 @@ struct http_opts {
 	struct loop *loop;
 	const struct http_route *routes; /* ends with path NULL */
 	void *arg;			 /* for handlers */
-	size_t max_body;	  /* of routes that say nothing else */
-	size_t body_budget;	  /* of all bodies at once; 0: 64 MiB */
-	unsigned max_connections; /* fewer when the limit of open files is low */
+	size_t max_body;		 /* of routes that say nothing else */
+	size_t body_budget;		 /* of all bodies at once; 0: 64 MiB */
+	unsigned max_connections;	 /* fewer when the limit of open files is low */
 	/* Absolute limits in ms for a head (from the accept or its first byte on), a body
 	 * and the idle time between requests; 0 takes the defaults of 10 s, 30 s, 15 s. */
 	int64_t head_ms, body_ms, idle_ms;

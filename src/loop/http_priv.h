@@ -1,6 +1,6 @@
 /*
- * http_priv: what http.c (connections, evhtp) and http_req.c (requests and answers)
- * share. A connection has at most one request at a time.
+ * http_priv: what http.c (connections, evhtp), http_input.c (requests come in) and
+ * http_req.c (requests and answers) share. A connection has at most one request at a time.
  */
 #pragma once
 
@@ -15,8 +15,10 @@
 #include "slipway/loop.h"
 #include "slipway/strbuf.h"
 
+struct bufferevent;
 struct evhtp_connection;
 struct evhtp_request;
+struct http_policy;
 
 enum http_phase {
 	HTTP_IDLE,   /* between requests */
@@ -54,10 +56,13 @@ struct http_request {
 struct http_conn {
 	TAILQ_ENTRY(http_conn) next;
 	struct http *http;
+	struct http_policy *policy;
 	struct loop *loop;
 	struct evhtp_connection *ev; /* NULL once the connection is gone */
 	/* From its head until its answer has left; NULL when evhtp never saw it. */
 	struct evhtp_request *req;
+	/* evhtp's parser, behind http_input. */
+	void (*evhtp_read)(struct bufferevent *bev, void *ev);
 	struct loop_timer *deadline;
 	enum http_phase phase;
 	struct http_guard guard; /* of the head that comes or came */
@@ -87,6 +92,8 @@ void http_request_dispatch(struct http_conn *c, void *handler_arg);
 void http_request_drained(struct http_conn *c);
 
 /* http.c: the connection under a request. */
+/* It ends when its output is empty. */
+void http_conn_give_up(struct http_conn *c);
 void http_conn_write(struct http_conn *c, const void *data, size_t len);
 size_t http_conn_pending(const struct http_conn *c);
 bool http_conn_may_keep(const struct http_conn *c);
