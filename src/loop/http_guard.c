@@ -288,7 +288,7 @@ on_target(struct http_guard *g, const unsigned char *b, size_t len)
 static bool
 version_takes(size_t i, unsigned char c)
 {
-	static const char form[VERSION_LEN + 2] = "HTTP/0.0\r";
+	static const unsigned char form[VERSION_LEN + 2] = "HTTP/0.0\r";
 
 	return form[i] == '0' ? c >= '0' && c <= '9' : c == form[i];
 }
