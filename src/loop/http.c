@@ -2,14 +2,11 @@
  * The life of a connection (enum http_phase):
  *
  *   on_accepted()        our callbacks go in front of evhtp's          IDLE
- *   on_bytes()           held back until http_guard has a whole head   HEAD
- *   conn_take_head()     http_gate lets it in, or it is refused        BODY
- *   conn_feed()          the head and its body, no more, go to evhtp
- *   on_message_complete()                                              READY
- *   dispatch() [defer]   the handler runs, outside of evhtp's stack    WAIT, STREAM
+ *   on_bytes()           http_input makes a request of it              HEAD ... READY
+ *                        and lets the handler run                      WAIT, STREAM
  *   http_conn_finish()   the answer is written                         FLUSH
  *   on_written()         evhtp lets go of the request                  IDLE
- *			  or the rest of it is read and dropped		LINGER
+ *                        or the rest of it is read and dropped         LINGER
  *
  * evhtp parses what is safe to parse and owns the connection; the bytes of answers are
  * our own, because its framing is wrong for HEAD, HTTP/1.0 and chunks over 4 GiB. A
@@ -28,6 +25,7 @@
 #include "http_accept.h"
 #include "http_check.h"
 #include "http_gate.h"
+#include "http_input.h"
 #include "http_listen.h"
 #include "http_priv.h"
 #include "slipway/log.h"
@@ -50,8 +48,7 @@ struct http {
 	unsigned n_conns;
 	unsigned n_ended; /* since the last trim */
 	struct loop_timer *trim;
-	/* evhtp's callbacks on a bufferevent, which ours call. */
-	bufferevent_data_cb evhtp_read, evhtp_write;
+	bufferevent_data_cb evhtp_write; /* its callback, which ours calls */
 };
 
 static const char *const phase_names[HTTP_PHASES] = {
@@ -79,74 +76,9 @@ conn_close(struct http_conn *c)
 }
 
 static struct evbuffer *
-conn_input(const struct http_conn *c)
-{
-	return bufferevent_get_input(evhtp_connection_get_bev(c->ev));
-}
-
-static struct evbuffer *
 conn_output(const struct http_conn *c)
 {
 	return bufferevent_get_output(evhtp_connection_get_bev(c->ev));
-}
-
-/* The connection ends when its output is empty. evhtp_request_set_keepalive(req, 0)
- * does nothing. */
-static void
-conn_give_up(struct http_conn *c)
-{
-	if (c->req)
-		evhtp_request_disable_flag(c->req, EVHTP_REQ_FLAG_KEEPALIVE);
-}
-
-/* Bytes that belong to no request we would answer. */
-static void
-conn_drop_input(struct http_conn *c)
-{
-	size_t len = evbuffer_get_length(conn_input(c));
-
-	if (!len)
-		return;
-	evbuffer_drain(conn_input(c), len);
-	c->excess = true;
-	if (c->phase == HTTP_FLUSH)
-		conn_give_up(c);
-}
-
-static void
-dispatch(void *arg)
-{
-	struct http_conn *c = arg;
-
-	if (c->ev && c->phase == HTTP_READY)
-		http_request_dispatch(c, c->http->policy.opts.arg);
-}
-
-static void
-conn_ready(struct http_conn *c)
-{
-	c->phase = HTTP_READY;
-	loop_timer_stop(c->deadline);
-	loop_defer(c->loop, dispatch, c);
-}
-
-/* A refusal that does not wait for the rest of the request. */
-static void
-conn_ready_at_once(struct http_conn *c)
-{
-	c->excess = true;
-	http_gate_release(c, &c->http->policy);
-	strbuf_free(&c->r.body);
-	conn_ready(c);
-}
-
-static void
-conn_begin_request(struct http_conn *c)
-{
-	http_request_begin(c);
-	c->r.http10 = c->guard.http10;
-	c->r.method_name = c->guard.method;
-	c->r.head = c->guard.method && !strcmp(c->guard.method, "HEAD");
 }
 
 static void
@@ -154,142 +86,10 @@ on_deadline(void *arg)
 {
 	struct http_conn *c = arg;
 
-	if (c->phase != HTTP_HEAD && c->phase != HTTP_BODY) {
+	if (c->phase == HTTP_HEAD || c->phase == HTTP_BODY)
+		http_input_late(c);
+	else
 		conn_close(c);
-		return;
-	}
-	if (c->phase == HTTP_HEAD)
-		conn_begin_request(c);
-	http_request_refuse(c, 408, "timeout", "the %s took too long",
-			    c->phase == HTTP_HEAD ? "head" : "body");
-	conn_ready_at_once(c);
-}
-
-static void
-on_message_complete(evhtp_request_t *req, void *arg)
-{
-	struct http_conn *c = arg;
-
-	if (c->phase == HTTP_BODY)
-		conn_ready(c);
-}
-
-static evhtp_res
-on_headers(evhtp_request_t *req, evhtp_headers_t *headers, void *arg)
-{
-	struct http_conn *c = arg;
-
-	c->req = req;
-	req->cb = on_message_complete;
-	req->cbarg = c;
-	c->r.keep = evhtp_request_get_flags(req) & EVHTP_REQ_FLAG_KEEPALIVE;
-	return EVHTP_RES_OK;
-}
-
-/* Nothing of a body stays in evhtp: a form it would parse as a query. */
-static evhtp_res
-on_body(evhtp_request_t *req, struct evbuffer *buf, void *arg)
-{
-	struct http_conn *c = arg;
-	size_t len = evbuffer_get_length(buf);
-
-	if (!c->r.refused && len)
-		strbuf_add(&c->r.body, evbuffer_pullup(buf, -1), len);
-	evbuffer_drain(buf, len);
-	return EVHTP_RES_OK;
-}
-
-/* What follows the first len bytes is not this request's. */
-static void
-conn_cut_input(struct http_conn *c, size_t len)
-{
-	struct evbuffer *in = conn_input(c), *own = evbuffer_new();
-
-	if (!own || evbuffer_remove_buffer(in, own, len) < 0)
-		log_fatal(LOG_HTTP, "out of memory for a request");
-	conn_drop_input(c);
-	/* The end of a bufferevent's input is frozen, its front is not. */
-	evbuffer_prepend_buffer(in, own);
-	evbuffer_free(own);
-}
-
-/* Hands evhtp what is here of the body, after the head if that is in front of it. */
-static void
-conn_feed(struct http_conn *c, size_t head_len)
-{
-	size_t len = evbuffer_get_length(conn_input(c)) - head_len;
-
-	if (len > c->body_left) {
-		len = c->body_left;
-		conn_cut_input(c, head_len + len);
-	}
-	if (http_gate_reserve(c, &c->http->policy, len) < 0) {
-		conn_ready_at_once(c);
-		return;
-	}
-	c->body_left -= len;
-	c->http->evhtp_read(evhtp_connection_get_bev(c->ev), c->ev);
-	if (c->ev && (c->phase == HTTP_BODY) != (c->body_left > 0)) {
-		log_error(LOG_HTTP, "peer=%s libevhtp saw another end of a request",
-			  c->peer);
-		conn_close(c);
-	}
-}
-
-static void
-conn_take_head(struct http_conn *c, const char *head)
-{
-	static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-	struct http *h = c->http;
-	enum http_verdict verdict;
-
-	c->phase = HTTP_BODY;
-	c->body_left = c->guard.content_length;
-	loop_timer_set(c->deadline, h->policy.opts.body_ms);
-	conn_begin_request(c);
-	verdict = http_gate_check(c, &h->policy, head);
-	if (verdict == HTTP_REFUSE_NOW) {
-		conn_ready_at_once(c);
-		return;
-	}
-	if (verdict == HTTP_SAY_GO_ON)
-		http_conn_write(c, go_on, sizeof(go_on) - 1);
-	evbuffer_drain(conn_input(c), c->guard.begin);
-	conn_feed(c, c->guard.end - c->guard.begin);
-}
-
-static void
-conn_refuse_head(struct http_conn *c, const struct http_refusal *why)
-{
-	conn_begin_request(c);
-	if (why->status == 405)
-		strbuf_adds(&c->r.headers, "Allow: GET, HEAD, POST, PUT, DELETE\r\n");
-	http_request_refuse(c, why->status, why->code, "%s", why->text);
-	conn_ready_at_once(c);
-}
-
-static void
-conn_read_head(struct http_conn *c)
-{
-	struct evbuffer *in = conn_input(c);
-	size_t len = evbuffer_get_length(in);
-	const void *head;
-	enum http_guard_verdict verdict;
-
-	if (c->phase == HTTP_IDLE) {
-		c->phase = HTTP_HEAD;
-		if (c->served)
-			loop_timer_set(c->deadline, c->http->policy.opts.head_ms);
-	}
-	len = len < HTTP_HEAD_MAX ? len : HTTP_HEAD_MAX;
-	head = evbuffer_pullup(in, (ev_ssize_t)len);
-	if (!head)
-		return;
-	verdict = http_guard_check(&c->guard, head, len);
-	if (verdict == HTTP_GUARD_HEAD)
-		conn_take_head(c, head);
-	else if (verdict == HTTP_GUARD_REFUSED)
-		conn_refuse_head(c, c->guard.refusal);
 }
 
 /* The request is over in evhtp's eyes: its answer has left or its connection dies. */
@@ -298,7 +98,7 @@ conn_end_request(struct http_conn *c)
 {
 	http_request_end(c);
 	c->req = NULL;
-	http_gate_release(c, &c->http->policy);
+	http_gate_release(c, c->policy);
 }
 
 static evhtp_res
@@ -356,14 +156,8 @@ on_bytes(struct bufferevent *bev, void *arg)
 {
 	struct http_conn *c = arg;
 
-	if (!c->ev)
-		return;
-	if (c->phase <= HTTP_HEAD)
-		conn_read_head(c);
-	else if (c->phase == HTTP_BODY)
-		conn_feed(c, 0);
-	if (c->ev && c->phase > HTTP_BODY)
-		conn_drop_input(c);
+	if (c->ev)
+		http_input_bytes(c);
 }
 
 static void
@@ -397,7 +191,7 @@ on_event(struct bufferevent *bev, short what, void *arg)
 	 * write nothing is written any more. */
 	if (what & BEV_EVENT_EOF && c->phase >= HTTP_FLUSH && http_conn_pending(c) &&
 	    bufferevent_get_enabled(bev) & EV_WRITE)
-		conn_give_up(c);
+		http_conn_give_up(c);
 	else
 		conn_close(c);
 }
@@ -407,16 +201,14 @@ conn_hook(struct http_conn *c)
 {
 	evhtp_connection_t *ev = c->ev;
 
-	evhtp_connection_set_hook(ev, evhtp_hook_on_headers, (evhtp_hook)on_headers, c);
-	evhtp_connection_set_hook(ev, evhtp_hook_on_read, (evhtp_hook)on_body, c);
+	http_input_hook(c);
 	evhtp_connection_set_hook(ev, evhtp_hook_on_request_fini,
 				  (evhtp_hook)on_request_fini, c);
 	evhtp_connection_set_hook(ev, evhtp_hook_on_connection_fini,
 				  (evhtp_hook)on_connection_fini, c);
 }
 
-/* From here on the three callbacks are the only way from the socket to evhtp, and
- * conn_feed() is the only caller of evhtp_read. */
+/* From here on the three callbacks are the only way from the socket to evhtp. */
 static void
 on_accepted(evhtp_connection_t *ev, bool is_unix, void *arg)
 {
@@ -426,8 +218,8 @@ on_accepted(evhtp_connection_t *ev, bool is_unix, void *arg)
 	const struct timeval stall = { .tv_sec = WRITE_STALL_S };
 
 	c->http = h;
+	c->policy = &h->policy;
 	c->loop = h->policy.opts.loop;
-	c->opts = &h->policy.opts;
 	c->ev = ev;
 	c->is_unix = is_unix;
 	http_conn_set_peer(c);
@@ -437,7 +229,7 @@ on_accepted(evhtp_connection_t *ev, bool is_unix, void *arg)
 	TAILQ_INSERT_TAIL(&h->conns, c, next);
 	h->n_conns++;
 	conn_hook(c);
-	bufferevent_getcb(bev, &h->evhtp_read, &h->evhtp_write, NULL, NULL);
+	bufferevent_getcb(bev, &c->evhtp_read, &h->evhtp_write, NULL, NULL);
 	bufferevent_setcb(bev, on_bytes, on_written, on_event, c);
 	bufferevent_set_timeouts(bev, NULL, &stall);
 }
@@ -556,6 +348,14 @@ http_max_connections(const struct http *h)
 }
 
 void
+http_conn_give_up(struct http_conn *c)
+{
+	/* evhtp_request_set_keepalive(req, 0) does nothing. */
+	if (c->req)
+		evhtp_request_disable_flag(c->req, EVHTP_REQ_FLAG_KEEPALIVE);
+}
+
+void
 http_conn_write(struct http_conn *c, const void *data, size_t len)
 {
 	if (bufferevent_write(evhtp_connection_get_bev(c->ev), data, len) < 0)
@@ -579,7 +379,7 @@ http_conn_finish(struct http_conn *c, bool keep)
 {
 	c->served++;
 	if (!keep)
-		conn_give_up(c);
+		http_conn_give_up(c);
 	if (c->excess) {
 		c->phase = HTTP_LINGER;
 	} else {

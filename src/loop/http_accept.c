@@ -49,12 +49,13 @@ is_time(int64_t *told)
 static void
 turn_away(struct http_acceptor *a, int fd, unsigned n)
 {
-	static const char full[] = "HTTP/1.1 503 Service Unavailable\r\n"
-				   "Content-Type: application/json\r\n"
-				   "Content-Length: 47\r\n"
-				   "Retry-After: 1\r\n"
-				   "Connection: close\r\n\r\n"
-				   "{\"error\":\"too many connections\",\"code\":\"busy\"}\n";
+	static const char full[] =
+		"HTTP/1.1 503 Service Unavailable\r\n"
+		"Content-Type: application/json\r\n"
+		"Content-Length: 47\r\n"
+		"Retry-After: 1\r\n"
+		"Connection: close\r\n\r\n"
+		"{\"error\":\"too many connections\",\"code\":\"busy\"}\n";
 
 	if (is_time(&a->told_full))
 		log_warn(LOG_HTTP, "%u connections: turning others away", n);
@@ -144,9 +145,10 @@ http_accept_init(struct http_acceptor *a, unsigned max)
 	if (getrlimit(RLIMIT_NOFILE, &rl) < 0 || rl.rlim_cur / 4 * 3 >= max)
 		return;
 	a->max = (unsigned)(rl.rlim_cur / 4 * 3);
-	log_warn(LOG_HTTP,
-		 "at most %u connections instead of %u: the limit of open files is %llu",
-		 a->max, max, (unsigned long long)rl.rlim_cur);
+	log_warn(
+		LOG_HTTP,
+		"at most %u connections instead of %u: the limit of open files is %llu",
+		a->max, max, (unsigned long long)rl.rlim_cur);
 }
 
 int

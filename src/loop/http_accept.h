@@ -22,7 +22,7 @@ struct http_acceptor {
 	struct loop *loop;
 	unsigned max;			 /* connections */
 	unsigned (*on_count)(void *arg); /* how many there are */
-	int64_t told_full, told_error; /* when the log was */
+	int64_t told_full, told_error;	 /* when the log was */
 	void (*on_connection)(struct evhtp_connection *ev, bool is_unix, void *arg);
 	void *arg;
 	TAILQ_HEAD(, http_listener) listeners;

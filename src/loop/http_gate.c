@@ -105,7 +105,8 @@ static int
 check_change(struct http_conn *c, const struct http_policy *p, const char *head)
 {
 	char origin_text[FIELD_TEXT_MAX], type_text[FIELD_TEXT_MAX];
-	const char *origin = field_text(&c->guard, head, HTTP_FIELD_ORIGIN, origin_text);
+	const char *origin = field_text(&c->guard, head, HTTP_FIELD_ORIGIN,
+					origin_text);
 	const char *type = field_text(&c->guard, head, HTTP_FIELD_TYPE, type_text);
 
 	if (!(c->r.route->flags & HTTP_ROUTE_CHANGES))
@@ -133,7 +134,8 @@ static int
 refuse_for_budget(struct http_conn *c)
 {
 	strbuf_adds(&c->r.headers, "Retry-After: 1\r\n");
-	return http_request_refuse(c, 503, err_slug(ERR_BUSY), "too many bodies at once");
+	return http_request_refuse(c, 503, err_slug(ERR_BUSY),
+				   "too many bodies at once");
 }
 
 static int
@@ -143,10 +145,11 @@ check_length(struct http_conn *c, const struct http_policy *p)
 	uint64_t len = c->guard.content_length;
 
 	if (len > most)
-		return c->r.refused ? -1
-				    : http_request_refuse(
-					      c, 413, err_slug(ERR_TOO_LARGE),
-					      "the body is larger than %zu bytes", most);
+		return c->r.refused
+			       ? -1
+			       : http_request_refuse(
+					 c, 413, err_slug(ERR_TOO_LARGE),
+					 "the body is larger than %zu bytes", most);
 	if (len > p->opts.body_budget - p->body_bytes)
 		return c->r.refused ? -1 : refuse_for_budget(c);
 	return 0;
@@ -164,7 +167,8 @@ http_gate_check(struct http_conn *c, const struct http_policy *p, const char *he
 		return HTTP_REFUSE_NOW;
 	if (!ok || check_change(c, p, head) < 0)
 		return c->guard.expects ? HTTP_REFUSE_NOW : HTTP_GO_ON;
-	return c->guard.expects && c->guard.content_length ? HTTP_SAY_GO_ON : HTTP_GO_ON;
+	return c->guard.expects && c->guard.content_length ? HTTP_SAY_GO_ON
+							   : HTTP_GO_ON;
 }
 
 int

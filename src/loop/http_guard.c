@@ -56,7 +56,8 @@ static const struct http_refusal
 	bad_method = { 400, "invalid", "bad byte in the method" },
 	unknown_method = { 501, "not_implemented", "unknown method" },
 	is_connect = { 405, "method_not_allowed", "this is no proxy" },
-	bad_target = { 400, "invalid", "bad request target: not a path on this server" },
+	bad_target = { 400, "invalid",
+		       "bad request target: not a path on this server" },
 	long_target = { 414, "uri_too_long", "the request target is over 4096 bytes" },
 	no_version = { 400, "invalid", "malformed request line" },
 	bad_version = { 505, "version", "HTTP/1.0 or 1.1 only" },
@@ -123,21 +124,30 @@ take_expect(struct http_guard *g, const unsigned char *value, size_t len)
 		g->expects = !g->http10;
 }
 
-#define TWICE(name) { 400, "invalid", "more than one " name " header" }
+#define NAME(name) name, sizeof(name) - 1
 
 static const struct {
 	const char *name;
+	size_t len;
 	void (*take)(struct http_guard *g, const unsigned char *value, size_t len);
-	struct http_refusal twice;
 } fields[HTTP_GUARD_FIELDS] = {
-	[HTTP_FIELD_HOST] = { "Host", NULL, TWICE("Host") },
-	[HTTP_FIELD_LENGTH] = { "Content-Length", take_length, TWICE("Content-Length") },
-	[HTTP_FIELD_ENCODING] = { "Transfer-Encoding", take_encoding,
-				  TWICE("Transfer-Encoding") },
-	[HTTP_FIELD_EXPECT] = { "Expect", take_expect, TWICE("Expect") },
-	[HTTP_FIELD_TYPE] = { "Content-Type", NULL, TWICE("Content-Type") },
-	[HTTP_FIELD_ORIGIN] = { "Origin", NULL, TWICE("Origin") },
-	[HTTP_FIELD_AUTHORIZATION] = { "Authorization", NULL, TWICE("Authorization") },
+	[HTTP_FIELD_HOST] = { NAME("Host"), NULL },
+	[HTTP_FIELD_LENGTH] = { NAME("Content-Length"), take_length },
+	[HTTP_FIELD_ENCODING] = { NAME("Transfer-Encoding"), take_encoding },
+	[HTTP_FIELD_EXPECT] = { NAME("Expect"), take_expect },
+	[HTTP_FIELD_TYPE] = { NAME("Content-Type"), NULL },
+	[HTTP_FIELD_ORIGIN] = { NAME("Origin"), NULL },
+	[HTTP_FIELD_AUTHORIZATION] = { NAME("Authorization"), NULL },
+};
+
+static const struct http_refusal twice[HTTP_GUARD_FIELDS] = {
+	[HTTP_FIELD_HOST] = { 400, "invalid", "more than one Host header" },
+	[HTTP_FIELD_LENGTH] = { 400, "invalid", "more than one Content-Length" },
+	[HTTP_FIELD_ENCODING] = { 400, "invalid", "more than one Transfer-Encoding" },
+	[HTTP_FIELD_EXPECT] = { 400, "invalid", "more than one Expect header" },
+	[HTTP_FIELD_TYPE] = { 400, "invalid", "more than one Content-Type" },
+	[HTTP_FIELD_ORIGIN] = { 400, "invalid", "more than one Origin header" },
+	[HTTP_FIELD_AUTHORIZATION] = { 400, "invalid", "more than one Authorization" },
 };
 
 static uint8_t
@@ -145,7 +155,9 @@ field_find(const unsigned char *name, size_t len)
 {
 	uint8_t f = 0;
 
-	while (f < HTTP_GUARD_FIELDS && !is_text(name, len, fields[f].name))
+	while (f < HTTP_GUARD_FIELDS &&
+	       (fields[f].len != len ||
+		strncasecmp(fields[f].name, (const char *)name, len) != 0))
 		f++;
 	return f;
 }
@@ -164,7 +176,7 @@ field_take(struct http_guard *g, const unsigned char *b)
 	while (end > at && (b[end - 1] == ' ' || b[end - 1] == '\t'))
 		end--;
 	if (g->has & 1u << f) {
-		refuse(g, &fields[f].twice);
+		refuse(g, &twice[f]);
 		return;
 	}
 	g->has |= (uint8_t)(1u << f);
@@ -185,7 +197,8 @@ enter(struct http_guard *g, enum state state)
 /* Passes bytes of a class, at most max of them since g->at; true when there is one more,
  * which is of another class or too much. */
 static bool
-pass(struct http_guard *g, const unsigned char *b, size_t len, unsigned class, size_t max)
+pass(struct http_guard *g, const unsigned char *b, size_t len, unsigned class,
+     size_t max)
 {
 	size_t end = g->at + max < len ? g->at + max : len;
 
@@ -275,7 +288,7 @@ on_target(struct http_guard *g, const unsigned char *b, size_t len)
 static bool
 version_takes(size_t i, unsigned char c)
 {
-	static const char form[VERSION_LEN + 2] = "HTTP/0.0\r";
+	static const unsigned char form[VERSION_LEN + 2] = "HTTP/0.0\r";
 
 	return form[i] == '0' ? c >= '0' && c <= '9' : c == form[i];
 }
@@ -388,8 +401,8 @@ on_last_lf(struct http_guard *g, const unsigned char *b, size_t len)
 enum http_guard_verdict
 http_guard_check(struct http_guard *g, const void *bytes, size_t len)
 {
-	static void (*const steps[])(struct http_guard *g, const unsigned char *b,
-				     size_t len) = {
+	static void (*const steps[])(struct http_guard *, const unsigned char *,
+				     size_t) = {
 		[AT_START] = on_start,	   [AT_EMPTY_LF] = on_empty_lf,
 		[IN_METHOD] = on_method,   [IN_TARGET] = on_target,
 		[IN_VERSION] = on_version, [AT_LINE_LF] = on_line_lf,

@@ -1,6 +1,6 @@
 /*
- * http_priv: what http.c (connections, evhtp) and http_req.c (requests and answers)
- * share. A connection has at most one request at a time.
+ * http_priv: what http.c (connections, evhtp), http_input.c (requests come in) and
+ * http_req.c (requests and answers) share. A connection has at most one request at a time.
  */
 #pragma once
 
@@ -15,8 +15,10 @@
 #include "slipway/loop.h"
 #include "slipway/strbuf.h"
 
+struct bufferevent;
 struct evhtp_connection;
 struct evhtp_request;
+struct http_policy;
 
 enum http_phase {
 	HTTP_IDLE,   /* between requests */
@@ -57,11 +59,13 @@ struct http_request {
 struct http_conn {
 	TAILQ_ENTRY(http_conn) next;
 	struct http *http;
-	const struct http_opts *opts;
+	struct http_policy *policy;
 	struct loop *loop;
 	struct evhtp_connection *ev; /* NULL once the connection is gone */
 	/* From its head until its answer has left; NULL when evhtp never saw it. */
 	struct evhtp_request *req;
+	/* evhtp's parser, behind http_input. */
+	void (*evhtp_read)(struct bufferevent *bev, void *ev);
 	struct loop_timer *deadline;
 	enum http_phase phase;
 	struct http_guard guard; /* of the head that comes or came */
@@ -99,6 +103,8 @@ size_t http_conn_header_all(const struct http_conn *c, const char *name,
 			    struct strbuf *out);
 const char *http_conn_body(const struct http_conn *c, size_t *len);
 /* http.c: the connection under a request. */
+/* It ends when its output is empty. */
+void http_conn_give_up(struct http_conn *c);
 void http_conn_write(struct http_conn *c, const void *data, size_t len);
 size_t http_conn_pending(const struct http_conn *c);
 bool http_conn_may_keep(const struct http_conn *c);

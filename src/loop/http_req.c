@@ -92,8 +92,8 @@ http_request_end(struct http_conn *c)
 
 	if (!(s->gen & 1))
 		return;
-	if (c->opts->on_end)
-		c->opts->on_end(handle_of(c), c->r.status, c->opts->arg);
+	if (c->policy->opts.on_end)
+		c->policy->opts.on_end(handle_of(c), c->r.status, c->policy->opts.arg);
 	s->gen++;
 	if (c->r.on_close)
 		loop_defer(c->loop, c->r.on_close, c->r.on_close_arg);
@@ -149,8 +149,8 @@ http_request_dispatch(struct http_conn *c, void *handler_arg)
 	struct http_req r = handle_of(c);
 
 	c->phase = HTTP_WAIT;
-	if (c->opts->on_request)
-		c->opts->on_request(r, handler_arg);
+	if (c->policy->opts.on_request)
+		c->policy->opts.on_request(r, handler_arg);
 	if (c->r.refused)
 		http_reply(r, c->r.refused, "application/json", c->r.refusal.data,
 			   c->r.refusal.len);

@@ -116,7 +116,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bytes = (const char *)data + 1;
 	size--;
 	verdict = http_guard_check(&whole, bytes, size);
-	for (size_t n = 0; n <= size; n = n < size && size - n < step ? size : n + step) {
+	for (size_t n = 0; n <= size;
+	     n = n < size && size - n < step ? size : n + step) {
 		enum http_guard_verdict now = http_guard_check(&pieces, bytes, n);
 
 		fuzz_must(before == HTTP_GUARD_MORE || now == before);
