@@ -5,7 +5,8 @@
  *   on_bytes()           evhtp parses                                  HEAD
  *   on_headers()         routed and checked, or refused                BODY
  *   on_message_complete()                                              READY
- *   dispatch() [defer]   the handler runs, outside of evhtp's stack    WAIT, STREAM
+ *   dispatch() [defer]   the handler runs, outside of evhtp's stack    WAIT
+ *   http_conn_detach()   a stream begins: it takes the socket away
  *   http_conn_finish()   the answer is written                         FLUSH
  *   on_written()         evhtp lets go of the request, or closes       IDLE
  *
@@ -30,6 +31,7 @@
 #include "http_gate.h"
 #include "http_listen.h"
 #include "http_priv.h"
+#include "http_stream.h"
 #include "slipway/log.h"
 #include "slipway/mem.h"
 
@@ -38,7 +40,8 @@
 #define IDLE_MS 15000
 #define LINGER_MS 1000
 #define ACCEPT_PAUSE_MS 100
-#define WRITE_STALL_S 60
+#define STALL_MS 60000
+#define BEAT_MS 15000
 #define MAX_SERVED 100
 
 struct listener {
@@ -56,6 +59,7 @@ struct http {
 	TAILQ_HEAD(, listener) listeners;
 	TAILQ_HEAD(, http_conn) conns;
 	unsigned n_conns;
+	struct http_streams *streams;
 	/* evhtp's callbacks on a bufferevent, which ours call. */
 	bufferevent_data_cb evhtp_read, evhtp_write;
 	bufferevent_event_cb evhtp_event;
@@ -63,8 +67,7 @@ struct http {
 
 static const char *const phase_names[HTTP_PHASES] = {
 	[HTTP_IDLE] = "idle",	[HTTP_HEAD] = "head",	  [HTTP_BODY] = "body",
-	[HTTP_READY] = "ready", [HTTP_WAIT] = "wait",	  [HTTP_STREAM] = "stream",
-	[HTTP_FLUSH] = "flush", [HTTP_LINGER] = "linger",
+	[HTTP_READY] = "ready", [HTTP_WAIT] = "wait",	  [HTTP_FLUSH] = "flush", [HTTP_LINGER] = "linger",
 };
 
 static void
@@ -73,7 +76,8 @@ conn_free(void *arg)
 	struct http_conn *c = arg;
 
 	http_request_clear(c);
-	http_slot_release(c);
+	if (!c->detached)
+		http_slot_release(c->slot);
 	loop_timer_free(c->deadline);
 	free(c);
 }
@@ -277,7 +281,6 @@ on_written(struct bufferevent *bev, void *arg)
 
 	if (!c->ev)
 		return;
-	http_request_drained(c);
 	if (c->phase == HTTP_FLUSH) {
 		c->http->evhtp_write(bev, c->ev);
 	} else if (c->phase == HTTP_LINGER) {
@@ -331,7 +334,7 @@ http_on_accept(evhtp_connection_t *ev, void *arg)
 	struct http *h = l->http;
 	struct http_conn *c = xcalloc(1, sizeof(*c));
 	struct bufferevent *bev = evhtp_connection_get_bev(ev);
-	const struct timeval stall = { .tv_sec = WRITE_STALL_S };
+	const struct timeval stall = { .tv_sec = STALL_MS / 1000 };
 
 	/* evhtp does not ask for it at the accept. */
 	if (fcntl(ev->sock, F_SETFD, FD_CLOEXEC) < 0)
@@ -364,7 +367,7 @@ on_before_accept(evhtp_connection_t *ev, void *arg)
 				   "Content-Length: 0\r\nConnection: close\r\n\r\n";
 	struct listener *l = arg;
 
-	if (l->http->n_conns < l->http->policy.opts.max_connections)
+	if (http_connections(l->http) < l->http->policy.opts.max_connections)
 		return EVHTP_RES_OK;
 	if (send(ev->sock, full, sizeof(full) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
 		log_debug(LOG_HTTP, "refused a connection: %s", strerror(errno));
@@ -461,6 +464,12 @@ http_new(const struct http_opts *o, struct err *e)
 	h->policy.opts.head_ms = o->head_ms ? o->head_ms : HEAD_MS;
 	h->policy.opts.body_ms = o->body_ms ? o->body_ms : BODY_MS;
 	h->policy.opts.idle_ms = o->idle_ms ? o->idle_ms : IDLE_MS;
+	h->streams = http_streams_new(o->loop, o->stall_ms ? o->stall_ms : STALL_MS,
+				      o->beat_ms ? o->beat_ms : BEAT_MS, e);
+	if (!h->streams) {
+		free(h);
+		return NULL;
+	}
 	TAILQ_INIT(&h->listeners);
 	TAILQ_INIT(&h->conns);
 	http_hosts_add(&h->policy.own, "localhost");
@@ -477,6 +486,7 @@ http_free(struct http *h)
 		return;
 	while ((c = TAILQ_FIRST(&h->conns)))
 		conn_close(c);
+	http_streams_free(h->streams);
 	while ((l = TAILQ_FIRST(&h->listeners))) {
 		TAILQ_REMOVE(&h->listeners, l, next);
 		listener_free(l);
@@ -536,12 +546,19 @@ http_dump(const struct http *h, struct strbuf *out)
 			    "conn=%u peer=%s phase=%s served=%u path=%s pending=%zu\n",
 			    c->slot, c->peer, phase_names[c->phase], c->served,
 			    strbuf_str(&c->r.path), http_conn_pending(c));
+	http_streams_dump(h->streams, out);
 }
 
 unsigned
 http_connections(const struct http *h)
 {
-	return h->n_conns;
+	return h->n_conns + http_streams_count(h->streams);
+}
+
+unsigned
+http_streams(const struct http *h)
+{
+	return http_streams_count(h->streams);
 }
 
 void
@@ -555,6 +572,38 @@ size_t
 http_conn_pending(const struct http_conn *c)
 {
 	return evbuffer_get_length(conn_output(c));
+}
+
+struct http_streams *
+http_conn_streams(const struct http_conn *c)
+{
+	return c->http->streams;
+}
+
+/*
+ * evhtp gives up its bufferevent, which gives up its socket; then all that both keep is
+ * freed: outside of evhtp's stack, as handlers run. Its hooks are gone by then. All of
+ * the request was read, and the output is empty but for a "100 Continue" at most.
+ */
+int
+http_conn_detach(struct http_conn *c)
+{
+	evhtp_connection_t *ev = c->ev;
+	struct bufferevent *bev = evhtp_connection_take_ownership(ev);
+	int fd = bufferevent_getfd(bev);
+
+	http_gate_release(c, &c->http->policy);
+	c->ev = NULL;
+	c->req = NULL;
+	c->detached = true;
+	loop_timer_stop(c->deadline);
+	TAILQ_REMOVE(&c->http->conns, c, next);
+	c->http->n_conns--;
+	loop_defer(c->loop, conn_free, c);
+	evhtp_connection_free(ev);
+	bufferevent_setfd(bev, -1);
+	bufferevent_free(bev);
+	return fd;
 }
 
 bool

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "slipway/db_job.h"
+#include "slipway/http_stream.h"
 #include "slipway/log.h"
 #include "slipway/logread.h"
 #include "slipway/mem.h"
