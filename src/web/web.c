@@ -3,6 +3,7 @@
 #include <ctype.h>
 #include <strings.h>
 
+#include "feed.h"
 #include "query.h"
 #include "slipway/clock.h"
 #include "slipway/db_job.h"
@@ -161,9 +162,12 @@ web_dump(const struct web *w, struct strbuf *out)
 	const struct web_task *t;
 
 	http_dump(w->http, out);
+	feeds_dump(w, out);
 	LIST_FOREACH(t, &w->tasks, link)
-		strbuf_addf(out, "request %s from %s\n", t->what,
-			    http_req_alive(t->req) ? http_req_peer(t->req) : "?");
+		if (t->what)
+			strbuf_addf(out, "request %s from %s\n", t->what,
+				    http_req_alive(t->req) ? http_req_peer(t->req)
+							   : "?");
 }
 
 /* Tasks */

@@ -18,7 +18,7 @@ struct web_task {
 	LIST_ENTRY(web_task) link;
 	struct web *web;
 	struct http_req req;
-	const char *what; /* for the dump */
+	const char *what; /* for the dump; NULL: nothing there */
 	/* Drops timers, subscriptions, readers; called once, maybe from inside one of
 	 * their callbacks. */
 	void (*release)(struct web_task *t);
@@ -33,6 +33,7 @@ struct web {
 	struct http *http;
 	int64_t started; /* clock_mono_ms */
 	LIST_HEAD(, web_task) tasks;
+	struct feed *feeds; /* uthash; feed.h */
 };
 
 /* Ties t to the request; from now on it ends with it. */
