@@ -367,6 +367,7 @@ on_before_accept(evhtp_connection_t *ev, void *arg)
 				   "Content-Length: 0\r\nConnection: close\r\n\r\n";
 	struct listener *l = arg;
 
+	loop_expect_fd(l->http->policy.opts.loop, ev->sock);
 	if (http_connections(l->http) < l->http->policy.opts.max_connections)
 		return EVHTP_RES_OK;
 	if (send(ev->sock, full, sizeof(full) - 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)

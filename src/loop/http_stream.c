@@ -29,7 +29,9 @@ stream_view(const struct http_stream *s, struct http_buf *b)
 static void
 stream_free(void *arg)
 {
-	free(arg);
+	struct http_stream *s = arg;
+
+	slab_put(s->all->slab, s);
 }
 
 static void
@@ -206,7 +208,7 @@ struct http_stream *
 http_stream_new(struct http_streams *all, const struct http_stream_start *o,
 		const struct strbuf *head)
 {
-	struct http_stream *s = xcalloc(1, sizeof(*s));
+	struct http_stream *s = slab_get(all->slab);
 	struct http_buf *b = http_buf_new_raw(head->data, head->len);
 
 	s->all = all;

@@ -12,6 +12,7 @@
 
 #include "http_priv.h"
 #include "slipway/http_stream.h"
+#include "slipway/slab.h"
 
 struct http_buf {
 	uint32_t refs;
@@ -56,6 +57,7 @@ struct http_streams {
 	int64_t stall_ms, beat_ms;
 	struct http_stream_list flowing, stuck;
 	struct http_stream_queue dirty;
+	struct slab *slab;
 	unsigned n, moved;
 	struct http_buf *beat;
 	uint64_t cut; /* clients that were stuck for too long */

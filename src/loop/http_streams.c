@@ -235,6 +235,7 @@ http_streams_new(struct loop *l, int64_t stall_ms, int64_t beat_ms, struct err *
 		free(all);
 		return NULL;
 	}
+	all->slab = slab_new(sizeof(struct http_stream));
 	all->watch = loop_fd_new(l, all->epoll, LOOP_READ, on_ready, all);
 	all->tick = loop_timer_new(l, on_tick, all);
 	all->trim = loop_timer_new(l, on_trim, all);
@@ -244,7 +245,10 @@ http_streams_new(struct loop *l, int64_t stall_ms, int64_t beat_ms, struct err *
 static void
 on_unused(void *arg)
 {
-	free(arg);
+	struct http_streams *all = arg;
+
+	slab_destroy(all->slab);
+	free(all);
 }
 
 void
@@ -261,7 +265,7 @@ http_streams_free(struct http_streams *all)
 	loop_timer_free(all->trim);
 	close(all->epoll);
 	http_buf_unref(all->beat);
-	/* A flush may be due. */
+	/* A flush may be due, and their memory is still to be freed. */
 	loop_defer(all->loop, on_unused, all);
 }
 

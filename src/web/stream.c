@@ -8,6 +8,7 @@
 #include "slipway/http_stream.h"
 #include "slipway/log.h"
 #include "slipway/mem.h"
+#include "slipway/slab.h"
 
 /*
  *	begin → look → tell the state → place → join the feed
@@ -247,8 +248,9 @@ stream_settle(struct feed_group *g)
 static struct stream *
 stream_new(struct web *w, const struct stream_opts *o)
 {
-	struct stream *s = xcalloc(1, sizeof(*s));
+	struct stream *s = slab_get(w->streams);
 
+	s->task.slab = w->streams;
 	s->task.release = stream_release;
 	s->form = o->form;
 	s->pinned = o->pinned;

@@ -10,6 +10,7 @@
 #include "slipway/id.h"
 #include "slipway/log.h"
 #include "slipway/mem.h"
+#include "slipway/slab.h"
 
 /*
  *	request → http (route, Host, Origin, type, size) → handler → reply
@@ -86,13 +87,24 @@ web_new(const struct web_deps *d, struct err *e)
 	w->conf = d->conf;
 	w->started = clock_mono_ms();
 	LIST_INIT(&w->tasks);
+	w->streams = slab_new(sizeof(struct stream));
 	w->http = http_new(&o, e);
 	if (!w->http) {
+		slab_destroy(w->streams);
 		free(w);
 		return NULL;
 	}
 	web_set_hosts(w);
 	return w;
+}
+
+static void
+on_web_unused(void *arg)
+{
+	struct web *w = arg;
+
+	slab_destroy(w->streams);
+	free(w);
 }
 
 void
@@ -105,7 +117,8 @@ web_free(struct web *w)
 	http_free(w->http);
 	while ((t = LIST_FIRST(&w->tasks)))
 		web_task_end(t);
-	free(w);
+	/* After what was just ended. */
+	loop_defer(w->d.loop, on_web_unused, w);
 }
 
 static bool
@@ -179,7 +192,10 @@ on_task_unused(void *arg)
 
 	if (t->destroy)
 		t->destroy(t);
-	free(t);
+	if (t->slab)
+		slab_put(t->slab, t);
+	else
+		free(t);
 }
 
 static void

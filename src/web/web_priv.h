@@ -13,7 +13,7 @@
 #include "slipway/web.h"
 
 /* A request that is not answered in the turn of its handler. First member of the
- * object that stands for it, which is malloc'ed. */
+ * object that stands for it, which is malloc'ed or of the slab. */
 struct web_task {
 	LIST_ENTRY(web_task) link;
 	struct web *web;
@@ -24,6 +24,7 @@ struct web_task {
 	void (*release)(struct web_task *t);
 	/* Frees memory held inside; called once, later. May be NULL. */
 	void (*destroy)(struct web_task *t);
+	struct slab *slab; /* NULL: malloc'ed */
 	bool ended;
 };
 
@@ -34,6 +35,7 @@ struct web {
 	int64_t started; /* clock_mono_ms */
 	LIST_HEAD(, web_task) tasks;
 	struct feed *feeds; /* uthash; feed.h */
+	struct slab *streams;
 };
 
 /* Ties t to the request; from now on it ends with it. */
