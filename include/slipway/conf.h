@@ -48,6 +48,7 @@ struct conf {
 	char *http_unix_socket;		 /* "" = none */
 	struct conf_strings http_hosts;
 	int64_t http_max_connections;
+	int64_t http_stream_timeout_ms, http_stream_beat_ms;
 	char *log_level;
 	int64_t log_max_size;
 	int64_t queue_max_concurrent, queue_default_priority, queue_max_retries;

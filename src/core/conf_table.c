@@ -36,6 +36,11 @@ const struct conf_key conf_keys[] = {
 	  HELP("further names by which requests may address the server") },
 	{ "http.max_connections", INT(http_max_connections), "12288", RANGE(16, 65536),
 	  .restart = true, HELP("connections at once") },
+	{ "http.stream_timeout", DURATION(http_stream_timeout_ms), "60s",
+	  RANGE(100, DAYS(1)), .restart = true,
+	  HELP("how long a client of a log may take nothing of what waits for it") },
+	{ "http.stream_beat", DURATION(http_stream_beat_ms), "15s", RANGE(100, DAYS(1)),
+	  .restart = true, HELP("silence in a stream of events before a comment is sent") },
 
 	{ "log.level", TEXT(log_level), "info", CHECK(log_level),
 	  HELP("error, warn, info, debug, or debug:run,store for some parts only") },

@@ -23,6 +23,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <evhtp/evhtp.h>
@@ -93,6 +94,21 @@ static struct evbuffer *
 conn_output(const struct http_conn *c)
 {
 	return bufferevent_get_output(evhtp_connection_get_bev(c->ev));
+}
+
+/* At once: most sockets take all of it, and need not be polled for that. */
+static void
+conn_flush(struct http_conn *c)
+{
+	struct bufferevent *bev = evhtp_connection_get_bev(c->ev);
+	struct evbuffer *out = bufferevent_get_output(bev);
+
+	/* Only the bufferevent itself may take bytes from its front. */
+	evbuffer_unfreeze(out, 1);
+	evbuffer_write(out, bufferevent_getfd(bev));
+	evbuffer_freeze(out, 1);
+	if (evbuffer_get_length(out))
+		bufferevent_enable(bev, EV_WRITE);
 }
 
 /* The connection ends when its output is empty. evhtp_request_set_keepalive(req, 0)
@@ -202,6 +218,7 @@ on_headers(evhtp_request_t *req, evhtp_headers_t *headers, void *arg)
 		conn_ready(c);
 	} else if (verdict == HTTP_SAY_GO_ON) {
 		http_conn_write(c, go_on, sizeof(go_on) - 1);
+		conn_flush(c);
 	}
 	return EVHTP_RES_OK;
 }
@@ -281,6 +298,7 @@ on_written(struct bufferevent *bev, void *arg)
 
 	if (!c->ev)
 		return;
+	bufferevent_disable(bev, EV_WRITE);
 	if (c->phase == HTTP_FLUSH) {
 		c->http->evhtp_write(bev, c->ev);
 	} else if (c->phase == HTTP_LINGER) {
@@ -356,6 +374,8 @@ http_on_accept(evhtp_connection_t *ev, void *arg)
 	bufferevent_getcb(bev, &h->evhtp_read, &h->evhtp_write, &h->evhtp_event, NULL);
 	bufferevent_setcb(bev, on_bytes, on_written, on_event, c);
 	bufferevent_set_timeouts(bev, NULL, &stall);
+	/* conn_flush() asks for it when it is needed. */
+	bufferevent_disable(bev, EV_WRITE);
 	return EVHTP_RES_OK;
 }
 
@@ -569,6 +589,27 @@ http_conn_write(struct http_conn *c, const void *data, size_t len)
 		log_fatal(LOG_HTTP, "out of memory for an answer");
 }
 
+void
+http_conn_send(struct http_conn *c, const struct iovec *parts, int n)
+{
+	ssize_t sent = 0;
+
+	if (!http_conn_pending(c))
+		sent = writev(bufferevent_getfd(evhtp_connection_get_bev(c->ev)), parts,
+			      n);
+	/* Errors come again when the rest is written. */
+	if (sent < 0)
+		sent = 0;
+	for (int i = 0; i < n; i++) {
+		size_t len = parts[i].iov_len;
+		size_t done = (size_t)sent < len ? (size_t)sent : len;
+
+		sent -= (ssize_t)done;
+		if (done < len)
+			http_conn_write(c, (char *)parts[i].iov_base + done, len - done);
+	}
+}
+
 size_t
 http_conn_pending(const struct http_conn *c)
 {
@@ -617,6 +658,8 @@ void
 http_conn_finish(struct http_conn *c, bool keep)
 {
 	c->served++;
+	if (http_conn_pending(c))
+		conn_flush(c);
 	if (!keep)
 		conn_give_up(c);
 	if (c->excess) {

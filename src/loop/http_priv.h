@@ -89,6 +89,9 @@ void http_request_dispatch(struct http_conn *c, void *handler_arg);
 int http_conn_detach(struct http_conn *c);
 struct http_streams *http_conn_streams(const struct http_conn *c);
 void http_conn_write(struct http_conn *c, const void *data, size_t len);
+/* The same for an answer in parts, which leaves at once as far as the socket takes it. */
+struct iovec;
+void http_conn_send(struct http_conn *c, const struct iovec *parts, int n);
 size_t http_conn_pending(const struct http_conn *c);
 bool http_conn_may_keep(const struct http_conn *c);
 /* The answer is written completely. */

@@ -9,6 +9,7 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #include "http_check.h"
 #include "http_head.h"
@@ -294,8 +295,12 @@ http_set_header(struct http_req r, const char *name, const char *value)
 {
 	struct http_conn *c = conn_of(r);
 
-	if (c && http_check_header(name, value))
-		strbuf_addf(&c->r.headers, "%s: %s\r\n", name, value);
+	if (!c || !http_check_header(name, value))
+		return;
+	strbuf_adds(&c->r.headers, name);
+	strbuf_adds(&c->r.headers, ": ");
+	strbuf_adds(&c->r.headers, value);
+	strbuf_adds(&c->r.headers, "\r\n");
 }
 
 static void
@@ -312,12 +317,15 @@ make_head(struct http_conn *c, struct http_head *h, struct strbuf *out)
 }
 
 static void
-write_head(struct http_conn *c, struct http_head *h)
+answer(struct http_conn *c, struct http_head *h, const void *body, size_t len)
 {
-	cleanup_strbuf struct strbuf out = { 0 };
+	cleanup_strbuf struct strbuf head = { 0 };
+	struct iovec parts[2];
 
-	make_head(c, h, &out);
-	http_conn_write(c, out.data, out.len);
+	make_head(c, h, &head);
+	parts[0] = (struct iovec){ head.data, head.len };
+	parts[1] = (struct iovec){ (void *)(uintptr_t)body, len };
+	http_conn_send(c, parts, len ? 2 : 1);
 }
 
 static void
@@ -343,9 +351,7 @@ http_reply(struct http_req r, int status, const char *type, const void *body,
 	if (!c)
 		return;
 	h.keep = http_conn_may_keep(c);
-	write_head(c, &h);
-	if (has_body && !c->r.head && len)
-		http_conn_write(c, body, len);
+	answer(c, &h, body, has_body && !c->r.head ? len : 0);
 	finish(c, h.keep);
 }
 
@@ -409,6 +415,6 @@ http_stream_start(struct http_req r, int status, const char *type)
 	}
 	h.framing = HTTP_FRAME_CLOSE;
 	h.keep = http_conn_may_keep(c);
-	write_head(c, &h);
+	answer(c, &h, NULL, 0);
 	finish(c, h.keep);
 }

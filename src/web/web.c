@@ -11,6 +11,7 @@
 #include "slipway/log.h"
 #include "slipway/mem.h"
 #include "slipway/slab.h"
+#include "status_cache.h"
 
 /*
  *	request → http (route, Host, Origin, type, size) → handler → reply
@@ -71,6 +72,16 @@ web_set_hosts(struct web *w)
 	free(hosts);
 }
 
+static void
+on_web_unused(void *arg)
+{
+	struct web *w = arg;
+
+	slab_destroy(w->streams);
+	status_cache_free(w->statuses);
+	free(w);
+}
+
 struct web *
 web_new(const struct web_deps *d, struct err *e)
 {
@@ -81,6 +92,8 @@ web_new(const struct web_deps *d, struct err *e)
 		.arg = w,
 		.max_body = JOBSPEC_BODY_MAX,
 		.max_connections = (unsigned)d->conf->http_max_connections,
+		.stall_ms = d->conf->http_stream_timeout_ms,
+		.beat_ms = d->conf->http_stream_beat_ms,
 	};
 
 	w->d = *d;
@@ -88,23 +101,14 @@ web_new(const struct web_deps *d, struct err *e)
 	w->started = clock_mono_ms();
 	LIST_INIT(&w->tasks);
 	w->streams = slab_new(sizeof(struct stream));
+	w->statuses = status_cache_new();
 	w->http = http_new(&o, e);
 	if (!w->http) {
-		slab_destroy(w->streams);
-		free(w);
+		on_web_unused(w);
 		return NULL;
 	}
 	web_set_hosts(w);
 	return w;
-}
-
-static void
-on_web_unused(void *arg)
-{
-	struct web *w = arg;
-
-	slab_destroy(w->streams);
-	free(w);
 }
 
 void

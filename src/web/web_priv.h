@@ -36,6 +36,7 @@ struct web {
 	LIST_HEAD(, web_task) tasks;
 	struct feed *feeds; /* uthash; feed.h */
 	struct slab *streams;
+	struct status_cache *statuses;
 };
 
 /* Ties t to the request; from now on it ends with it. */
