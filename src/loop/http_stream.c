@@ -196,9 +196,10 @@ http_stream_ready(struct http_stream *s, uint32_t what, int64_t now)
 static void
 stream_tune(const struct http_streams *all, int fd)
 {
-	unsigned ms = (unsigned)all->stall_ms;
+	unsigned ms = (unsigned)all->stall_ms * 2;
 
-	/* A client whose machine vanished acknowledges nothing. Not on unix sockets. */
+	/* A client whose machine vanished acknowledges nothing, not even a beat. Not on
+	 * unix sockets. */
 	if (setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms)) < 0 &&
 	    errno != EOPNOTSUPP && errno != ENOPROTOOPT)
 		log_debug(LOG_HTTP, "TCP_USER_TIMEOUT: %s", strerror(errno));

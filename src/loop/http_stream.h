@@ -54,7 +54,7 @@ struct http_streams {
 	int epoll;
 	struct loop_fd *watch;
 	struct loop_timer *tick, *trim;
-	int64_t stall_ms, beat_ms;
+	int64_t stall_ms, beat_ms, tick_ms;
 	struct http_stream_list flowing, stuck;
 	struct http_stream_queue dirty;
 	struct slab *slab;

@@ -32,29 +32,31 @@
 #define TRIM_QUIET_MS 50 /* then memory goes back to the kernel */
 #define DUMP_STUCK 20
 
-static void
-streams_arm(struct http_streams *all)
+static int64_t
+stream_due(const struct http_streams *all, const struct http_stream *s)
 {
-	const struct http_stream *f = TAILQ_FIRST(&all->flowing),
-				 *s = TAILQ_FIRST(&all->stuck);
-	int64_t due = INT64_MAX, in, least = TICK_MS;
+	if (!s->stuck)
+		return s->progress_ms + all->beat_ms;
+	if (http_buf_total() > HTTP_BUF_BUDGET && HURRY_MS < all->stall_ms)
+		return s->progress_ms + HURRY_MS;
+	return s->progress_ms + all->stall_ms;
+}
 
-	if (!f && !s) {
-		loop_timer_stop(all->tick);
+/* The tick comes no later than this stream needs it, and not much earlier. */
+static void
+tick_for(struct http_streams *all, const struct http_stream *s)
+{
+	int64_t due = stream_due(all, s), in, least = TICK_MS;
+
+	if (loop_timer_is_set(all->tick) && all->tick_ms <= due)
 		return;
-	}
-	if (f)
-		due = f->progress_ms + all->beat_ms;
-	if (s && s->progress_ms + all->stall_ms < due)
-		due = s->progress_ms + all->stall_ms;
-	if (s && http_buf_total() > HTTP_BUF_BUDGET && s->progress_ms + HURRY_MS < due)
-		due = s->progress_ms + HURRY_MS;
 	if (all->beat_ms / 4 < least)
 		least = all->beat_ms / 4;
 	if (all->stall_ms / 4 < least)
 		least = all->stall_ms / 4;
 	in = due - clock_mono_ms();
 	loop_timer_set(all->tick, in < least ? least : in);
+	all->tick_ms = due;
 }
 
 void
@@ -66,8 +68,7 @@ http_streams_progress(struct http_stream *s, int64_t now, bool stuck)
 	s->progress_ms = now;
 	s->stuck = stuck;
 	TAILQ_INSERT_TAIL(stuck ? &all->stuck : &all->flowing, s, link);
-	if (!loop_timer_is_set(all->tick))
-		streams_arm(all);
+	tick_for(all, s);
 }
 
 /* Writing */
@@ -110,7 +111,7 @@ beat_silent(struct http_streams *all, int64_t now)
 
 	for (unsigned n = 0; n < TICK_MOST; n++) {
 		s = TAILQ_FIRST(&all->flowing);
-		if (!s || now - s->progress_ms < all->beat_ms)
+		if (!s || now < stream_due(all, s))
 			return false;
 		http_streams_progress(s, now, false);
 		if (s->beats && !s->ended)
@@ -123,14 +124,8 @@ static void
 cut_stuck(struct http_streams *all, int64_t now)
 {
 	struct http_stream *s;
-	int64_t patience;
 
-	while ((s = TAILQ_FIRST(&all->stuck))) {
-		patience = all->stall_ms;
-		if (http_buf_total() > HTTP_BUF_BUDGET && patience > HURRY_MS)
-			patience = HURRY_MS;
-		if (now - s->progress_ms < patience)
-			return;
+	while ((s = TAILQ_FIRST(&all->stuck)) && now >= stream_due(all, s)) {
 		log_info(LOG_HTTP, "peer=%s takes nothing of its stream, closed",
 			 http_stream_peer(s));
 		all->cut++;
@@ -143,12 +138,19 @@ on_tick(void *arg)
 {
 	struct http_streams *all = arg;
 	int64_t now = clock_mono_ms();
+	struct http_stream *s;
 
 	cut_stuck(all, now);
-	if (beat_silent(all, now))
+	if (beat_silent(all, now)) {
 		loop_timer_set(all->tick, TICK_NEXT_MS);
-	else
-		streams_arm(all);
+		all->tick_ms = now;
+		return;
+	}
+	loop_timer_stop(all->tick);
+	if ((s = TAILQ_FIRST(&all->flowing)))
+		tick_for(all, s);
+	if ((s = TAILQ_FIRST(&all->stuck)))
+		tick_for(all, s);
 }
 
 /* Sockets */
@@ -199,8 +201,7 @@ http_streams_add(struct http_streams *all, struct http_stream *s)
 	TAILQ_INSERT_TAIL(&all->flowing, s, link);
 	all->n++;
 	streams_moved(all);
-	if (!loop_timer_is_set(all->tick))
-		streams_arm(all);
+	tick_for(all, s);
 }
 
 void
