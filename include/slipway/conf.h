@@ -53,6 +53,7 @@ struct conf {
 	char *http_user_header;			  /* "" = none */
 	struct conf_strings http_user_scopes;
 	struct conf_strings http_cors_origins;
+	int64_t http_stream_timeout_ms, http_stream_beat_ms;
 	char *log_level;
 	int64_t log_max_size;
 	int64_t queue_max_concurrent, queue_default_priority, queue_max_retries;

@@ -75,6 +75,8 @@ unsigned db_pending(const struct db *db);
 int db_get(struct db *db, enum db_table t, const void *key, size_t klen,
 	   struct db_val *out, struct err *e);
 void db_read_end(struct db *db);
+/* Changes whenever there is something new to be read. */
+uint64_t db_version(const struct db *db);
 /* Walk keys that begin with prefix, from `from` on (or from the end of the prefix when
  * from is NULL and reverse), forwards or backwards. fn returns false to stop. `from`
  * itself is skipped when skip_from. The tables by job are walked whole only. */

@@ -68,6 +68,9 @@ struct http_opts {
 	/* Absolute limits in ms for a head (from the accept or its first byte on), a body
 	 * and the idle time between requests; 0 takes the defaults of 10 s, 30 s, 15 s. */
 	int64_t head_ms, body_ms, idle_ms;
+	/* Streams (http_stream.h): how long a client may take nothing, and after how
+	 * much silence a beat is sent. 0: 60 s and 15 s. */
+	int64_t stall_ms, beat_ms;
 };
 
 struct http *http_new(const struct http_opts *o, struct err *e);
@@ -86,7 +89,8 @@ void http_set_hosts(struct http *h, const char *const *hosts, size_t n);
 void http_set_origins(struct http *h, const char *const *origins, size_t n);
 /* One line per connection, for the dump on SIGUSR1. */
 void http_dump(const struct http *h, struct strbuf *out);
-unsigned http_connections(const struct http *h);
+unsigned http_connections(const struct http *h); /* streams included */
+unsigned http_streams(const struct http *h);
 unsigned http_max_connections(const struct http *h);
 
 /* Reading a request. Strings live as long as the request. */
@@ -131,13 +135,3 @@ void http_reply(struct http_req r, int status, const char *type, const void *bod
 		size_t len);
 /* {"error","code","field"?} with the status that follows from e. */
 void http_reply_err(struct http_req r, const struct err *e);
-
-/* Streaming: start, write as the socket drains, end. HTTP/1.0 clients get an unchunked
- * body that ends with the connection. */
-void http_stream_start(struct http_req r, int status, const char *type);
-void http_stream_write(struct http_req r, const void *data, size_t len);
-/* Bytes written and not yet taken by the socket. */
-size_t http_stream_pending(struct http_req r);
-/* fn runs (from the loop, never from inside a write) each time pending falls to 0. */
-void http_stream_on_drain(struct http_req r, void (*fn)(void *), void *arg);
-void http_stream_end(struct http_req r);

@@ -3,8 +3,9 @@
  * it was sealed. Loop thread only.
  *
  * Offsets count bytes of the spool (its file header included) and always lie between
- * frames; they stay the same after sealing. Hot logs are read by pread on the loop in
- * bounded pieces, sealed ones by the pool. Reads never block the loop.
+ * frames; they stay the same after sealing. Hot logs are read on the loop, in
+ * bounded pieces, as far as they are in the page cache; cold and sealed ones by the pool.
+ * Reads never block the loop.
  */
 #pragma once
 
@@ -39,6 +40,9 @@ void logread_get(struct logread *r, uint64_t offset, size_t max, logread_fn *fn,
  * when that is long; answers by fn with len 0 and next = offset, or the nearest frame
  * boundary before it. */
 void logread_find_boundary(struct logread *r, uint64_t offset, logread_fn *fn, void *arg);
+/* The same, walking on from a frame that is known to begin at from. */
+void logread_find_boundary_from(struct logread *r, uint64_t from, uint64_t offset,
+				logread_fn *fn, void *arg);
 /* Walks back from the end: next = the offset from which about `lines` lines follow. */
 void logread_find_tail(struct logread *r, unsigned lines, logread_fn *fn, void *arg);
 /* Bytes now in the log (0 when there is none); cheap. */

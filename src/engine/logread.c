@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 
 #include "slipway/fs.h"
 #include "slipway/log.h"
@@ -10,8 +11,8 @@
 #include "slipway/seal.h"
 
 /*
- *	get → hot file? pread now, answer deferred
- *	    → sealed?   task to the pool, answer when it is done
+ *	get → hot file, in the page cache? read now, answer deferred
+ *	    → cold or sealed? task to the pool, answer when it is done
  *	The place of the log is looked up again whenever a read finds none, so a reader
  *	crosses the sealing without noticing: offsets are the same on both sides.
  *
@@ -29,7 +30,7 @@ struct task {
 	enum task_kind kind;
 	char *spool, *sealed;
 	struct sealed *handle; /* the reader's, while the task has it */
-	uint64_t offset;
+	uint64_t from, offset;
 	size_t max;
 	unsigned lines;
 	logread_fn *fn;
@@ -144,16 +145,40 @@ logread_open_hot(struct logread *r)
 }
 
 static void
-task_get_hot(struct task *t, int fd)
+task_keep(struct task *t, ssize_t n)
 {
-	ssize_t n;
-
-	strbuf_reserve(&t->out, t->max);
-	n = pread(fd, t->out.data, t->max, (off_t)t->offset);
 	if (n < 0)
 		t->failed = err_sys(&t->err, "reading the log") != 0;
 	t->out.len = n > 0 ? (size_t)n : 0;
 	task_trim(t);
+}
+
+static bool
+hot_ends_at(int fd, uint64_t offset)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 || (uint64_t)st.st_size <= offset;
+}
+
+/* What is in the page cache. False: the disk would have to be waited for. Not every file
+ * system can tell. */
+static bool
+task_get_cached(struct task *t, int fd)
+{
+	struct iovec iov;
+	ssize_t n;
+
+	strbuf_reserve(&t->out, t->max);
+	iov = (struct iovec){ t->out.data, t->max };
+	n = preadv2(fd, &iov, 1, (off_t)t->offset, RWF_NOWAIT);
+	if (n < 0 && errno == EOPNOTSUPP)
+		n = preadv2(fd, &iov, 1, (off_t)t->offset, 0);
+	if (n < 0 && errno == EAGAIN)
+		return false;
+	task_keep(t, n);
+	return t->failed || t->out.len > 0 || n == 0 ||
+	       hot_ends_at(fd, t->offset + (uint64_t)n);
 }
 
 /* On a pool thread. A log that is neither hot nor sealed was removed, or never was. */
@@ -177,8 +202,15 @@ static void
 on_get_work(void *arg)
 {
 	struct task *t = arg;
-	struct sealed *s = task_open_sealed(t);
+	cleanup_close int fd = fs_open_regular(t->spool, O_RDONLY, NULL);
+	struct sealed *s;
 
+	if (fd >= 0) {
+		strbuf_reserve(&t->out, t->max);
+		task_keep(t, pread(fd, t->out.data, t->max, (off_t)t->offset));
+		return;
+	}
+	s = task_open_sealed(t);
 	if (!s)
 		return;
 	t->failed = sealed_read(s, t->offset, t->max, &t->out, &t->err) != 0;
@@ -186,11 +218,16 @@ on_get_work(void *arg)
 		task_trim(t);
 }
 
-/* A cursor over frame headers, hot or sealed, for walks on a pool thread. */
+/* A cursor over frame headers, hot or sealed, for walks on a pool thread. Many short
+ * frames are read with one call; after a long one only the next header is. */
 struct walk {
 	int fd;
 	struct sealed *sealed;
 	uint64_t size;
+	uint64_t at;
+	size_t len;
+	bool sparse;
+	uint8_t data[4096];
 };
 
 static bool
@@ -199,6 +236,8 @@ walk_open(struct walk *w, struct task *t)
 	struct stat st;
 
 	w->sealed = NULL;
+	w->len = 0;
+	w->sparse = false;
 	w->fd = fs_open_regular(t->spool, O_RDONLY, NULL);
 	if (w->fd >= 0) {
 		w->size = fstat(w->fd, &st) == 0 ? (uint64_t)st.st_size : 0;
@@ -217,24 +256,35 @@ walk_close(struct walk *w)
 		close(w->fd);
 }
 
+static const uint8_t *
+walk_bytes(struct walk *w, uint64_t at)
+{
+	cleanup_strbuf struct strbuf b = { 0 };
+	size_t want = w->sparse ? FRAME_HEADER_LEN : sizeof(w->data);
+	ssize_t n;
+
+	if (at >= w->at && at + FRAME_HEADER_LEN <= w->at + w->len)
+		return w->data + (at - w->at);
+	if (w->fd >= 0) {
+		n = pread(w->fd, w->data, want, (off_t)at);
+	} else {
+		n = sealed_read(w->sealed, at, want, &b, NULL) == 0 ? (ssize_t)b.len : 0;
+		memcpy(w->data, strbuf_str(&b), (size_t)n);
+	}
+	w->at = at;
+	w->len = n > 0 ? (size_t)n : 0;
+	return w->len >= FRAME_HEADER_LEN ? w->data : NULL;
+}
+
 static bool
 walk_header(struct walk *w, uint64_t at, struct frame *f)
 {
-	struct strbuf b = { 0 };
-	uint8_t buf[FRAME_HEADER_LEN];
-	bool ok = false;
+	const uint8_t *p = walk_bytes(w, at);
 
-	if (w->fd >= 0) {
-		ok = pread(w->fd, buf, sizeof(buf), (off_t)at) == sizeof(buf);
-	} else if (sealed_read(w->sealed, at, sizeof(buf), &b, NULL) == 0 &&
-		   b.len == sizeof(buf)) {
-		memcpy(buf, b.data, sizeof(buf));
-		ok = true;
-	}
-	strbuf_free(&b);
-	if (!ok)
+	if (!p)
 		return false;
-	frame_decode(f, buf);
+	frame_decode(f, p);
+	w->sparse = f->len > sizeof(w->data);
 	return f->len <= FRAME_PAYLOAD_MAX && f->type > 0 && f->type < FRAME_TYPES;
 }
 
@@ -242,7 +292,7 @@ static void
 on_boundary_work(void *arg)
 {
 	struct task *t = arg;
-	uint64_t at = LOGREAD_START;
+	uint64_t at = t->from;
 	struct frame f;
 	struct walk w;
 
@@ -347,22 +397,28 @@ logread_get(struct logread *r, uint64_t offset, size_t max, logread_fn *fn, void
 
 	t->offset = t->next = offset;
 	t->max = max > READ_MIN ? max : READ_MIN;
-	if (logread_open_hot(r) >= 0) {
-		task_get_hot(t, r->fd);
+	if (logread_open_hot(r) >= 0 && task_get_cached(t, r->fd))
 		loop_defer(r->loop, on_task_done, t);
-	} else {
+	else
 		task_submit(r, t);
-	}
+}
+
+void
+logread_find_boundary_from(struct logread *r, uint64_t from, uint64_t offset,
+			   logread_fn *fn, void *arg)
+{
+	struct task *t = task_new(r, TASK_BOUNDARY, fn, arg);
+
+	t->from = from;
+	t->offset = offset;
+	t->next = LOGREAD_START;
+	task_submit(r, t);
 }
 
 void
 logread_find_boundary(struct logread *r, uint64_t offset, logread_fn *fn, void *arg)
 {
-	struct task *t = task_new(r, TASK_BOUNDARY, fn, arg);
-
-	t->offset = offset;
-	t->next = LOGREAD_START;
-	task_submit(r, t);
+	logread_find_boundary_from(r, LOGREAD_START, offset, fn, arg);
 }
 
 void

@@ -3,7 +3,8 @@
  *
  *   on_accepted()        our callbacks go in front of evhtp's          IDLE
  *   on_bytes()           http_input makes a request of it              HEAD ... READY
- *                        and lets the handler run                      WAIT, STREAM
+ *                        and lets the handler run                      WAIT
+ *   http_conn_detach()   a stream begins: it takes the socket away
  *   http_conn_finish()   the answer is written                         FLUSH
  *   on_written()         evhtp lets go of the request                  IDLE
  *                        or the rest of it is read and dropped         LINGER
@@ -19,6 +20,7 @@
 #include <malloc.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <evhtp/evhtp.h>
 
@@ -28,6 +30,7 @@
 #include "http_input.h"
 #include "http_listen.h"
 #include "http_priv.h"
+#include "http_stream.h"
 #include "slipway/log.h"
 #include "slipway/mem.h"
 
@@ -35,7 +38,8 @@
 #define BODY_MS 30000
 #define IDLE_MS 15000
 #define LINGER_MS 1000
-#define WRITE_STALL_S 60
+#define STALL_MS 60000
+#define BEAT_MS 15000
 #define MAX_SERVED 100
 #define TRIM_AFTER 500
 #define TRIM_MS 200
@@ -46,6 +50,7 @@ struct http {
 	struct http_acceptor acceptor;
 	TAILQ_HEAD(, http_conn) conns;
 	unsigned n_conns;
+	struct http_streams *streams;
 	unsigned n_ended; /* since the last trim */
 	struct loop_timer *trim;
 	bufferevent_data_cb evhtp_write; /* its callback, which ours calls */
@@ -53,8 +58,8 @@ struct http {
 
 static const char *const phase_names[HTTP_PHASES] = {
 	[HTTP_IDLE] = "idle",	[HTTP_HEAD] = "head",	  [HTTP_BODY] = "body",
-	[HTTP_READY] = "ready", [HTTP_WAIT] = "wait",	  [HTTP_STREAM] = "stream",
-	[HTTP_FLUSH] = "flush", [HTTP_LINGER] = "linger",
+	[HTTP_READY] = "ready", [HTTP_WAIT] = "wait",	  [HTTP_FLUSH] = "flush",
+	[HTTP_LINGER] = "linger",
 };
 
 static void
@@ -63,7 +68,8 @@ conn_free(void *arg)
 	struct http_conn *c = arg;
 
 	http_request_clear(c);
-	http_slot_release(c);
+	if (!c->detached)
+		http_slot_release(c->slot);
 	loop_timer_free(c->deadline);
 	free(c);
 }
@@ -79,6 +85,21 @@ static struct evbuffer *
 conn_output(const struct http_conn *c)
 {
 	return bufferevent_get_output(evhtp_connection_get_bev(c->ev));
+}
+
+/* At once: most sockets take all of it, and need not be polled for that. */
+void
+http_conn_flush(struct http_conn *c)
+{
+	struct bufferevent *bev = evhtp_connection_get_bev(c->ev);
+	struct evbuffer *out = bufferevent_get_output(bev);
+
+	/* Only the bufferevent itself may take bytes from its front. */
+	evbuffer_unfreeze(out, 1);
+	evbuffer_write(out, bufferevent_getfd(bev));
+	evbuffer_freeze(out, 1);
+	if (evbuffer_get_length(out))
+		bufferevent_enable(bev, EV_WRITE);
 }
 
 static void
@@ -167,7 +188,7 @@ on_written(struct bufferevent *bev, void *arg)
 
 	if (!c->ev)
 		return;
-	http_request_drained(c);
+	bufferevent_disable(bev, EV_WRITE);
 	if (c->phase == HTTP_FLUSH) {
 		c->http->evhtp_write(bev, c->ev);
 	} else if (c->phase == HTTP_LINGER) {
@@ -215,7 +236,7 @@ on_accepted(evhtp_connection_t *ev, bool is_unix, void *arg)
 	struct http *h = arg;
 	struct http_conn *c = xcalloc(1, sizeof(*c));
 	struct bufferevent *bev = evhtp_connection_get_bev(ev);
-	const struct timeval stall = { .tv_sec = WRITE_STALL_S };
+	const struct timeval stall = { .tv_sec = STALL_MS / 1000 };
 
 	c->http = h;
 	c->policy = &h->policy;
@@ -232,6 +253,8 @@ on_accepted(evhtp_connection_t *ev, bool is_unix, void *arg)
 	bufferevent_getcb(bev, &c->evhtp_read, &h->evhtp_write, NULL, NULL);
 	bufferevent_setcb(bev, on_bytes, on_written, on_event, c);
 	bufferevent_set_timeouts(bev, NULL, &stall);
+	/* http_conn_flush() asks for it when it is needed. */
+	bufferevent_disable(bev, EV_WRITE);
 }
 
 static unsigned
@@ -250,6 +273,12 @@ http_new(const struct http_opts *o, struct err *e)
 	h->policy.opts.body_ms = o->body_ms ? o->body_ms : BODY_MS;
 	h->policy.opts.idle_ms = o->idle_ms ? o->idle_ms : IDLE_MS;
 	h->policy.opts.body_budget = o->body_budget ? o->body_budget : BODY_BUDGET;
+	h->streams = http_streams_new(o->loop, o->stall_ms ? o->stall_ms : STALL_MS,
+				      o->beat_ms ? o->beat_ms : BEAT_MS, e);
+	if (!h->streams) {
+		free(h);
+		return NULL;
+	}
 	h->acceptor = (struct http_acceptor){ .loop = o->loop,
 					      .on_count = on_count,
 					      .on_connection = on_accepted,
@@ -270,6 +299,7 @@ http_free(struct http *h)
 		return;
 	while ((c = TAILQ_FIRST(&h->conns)))
 		conn_close(c);
+	http_streams_free(h->streams);
 	http_accept_free(&h->acceptor);
 	loop_timer_free(h->trim);
 	http_hosts_free(&h->policy.own);
@@ -333,12 +363,19 @@ http_dump(const struct http *h, struct strbuf *out)
 			    "conn=%u peer=%s phase=%s served=%u path=%s pending=%zu\n",
 			    c->slot, c->peer, phase_names[c->phase], c->served,
 			    strbuf_str(&c->r.path), http_conn_pending(c));
+	http_streams_dump(h->streams, out);
 }
 
 unsigned
 http_connections(const struct http *h)
 {
-	return h->n_conns;
+	return h->n_conns + http_streams_count(h->streams);
+}
+
+unsigned
+http_streams(const struct http *h)
+{
+	return http_streams_count(h->streams);
 }
 
 unsigned
@@ -362,10 +399,63 @@ http_conn_write(struct http_conn *c, const void *data, size_t len)
 		log_fatal(LOG_HTTP, "out of memory for an answer");
 }
 
+void
+http_conn_send(struct http_conn *c, const struct iovec *parts, int n)
+{
+	ssize_t sent = 0;
+
+	if (!http_conn_pending(c))
+		sent = writev(bufferevent_getfd(evhtp_connection_get_bev(c->ev)), parts,
+			      n);
+	/* Errors come again when the rest is written. */
+	if (sent < 0)
+		sent = 0;
+	for (int i = 0; i < n; i++) {
+		size_t len = parts[i].iov_len;
+		size_t done = (size_t)sent < len ? (size_t)sent : len;
+
+		sent -= (ssize_t)done;
+		if (done < len)
+			http_conn_write(c, (char *)parts[i].iov_base + done, len - done);
+	}
+}
+
 size_t
 http_conn_pending(const struct http_conn *c)
 {
 	return evbuffer_get_length(conn_output(c));
+}
+
+struct http_streams *
+http_conn_streams(const struct http_conn *c)
+{
+	return c->http->streams;
+}
+
+/*
+ * evhtp gives up its bufferevent, which gives up its socket; then all that both keep is
+ * freed: outside of evhtp's stack, as handlers run. Its hooks are gone by then. All of
+ * the request was read, and the output is empty but for a "100 Continue" at most.
+ */
+int
+http_conn_detach(struct http_conn *c)
+{
+	evhtp_connection_t *ev = c->ev;
+	struct bufferevent *bev = evhtp_connection_take_ownership(ev);
+	int fd = bufferevent_getfd(bev);
+
+	http_gate_release(c, c->policy);
+	c->ev = NULL;
+	c->req = NULL;
+	c->detached = true;
+	loop_timer_stop(c->deadline);
+	TAILQ_REMOVE(&c->http->conns, c, next);
+	c->http->n_conns--;
+	loop_defer(c->loop, conn_free, c);
+	evhtp_connection_free(ev);
+	bufferevent_setfd(bev, -1);
+	bufferevent_free(bev);
+	return fd;
 }
 
 bool
@@ -378,6 +468,8 @@ void
 http_conn_finish(struct http_conn *c, bool keep)
 {
 	c->served++;
+	if (http_conn_pending(c))
+		http_conn_flush(c);
 	if (!keep)
 		http_conn_give_up(c);
 	if (c->excess) {

@@ -58,28 +58,49 @@ status_text(int status)
 	return "Unknown";
 }
 
+static const char *
+decimal(size_t n, char buf[24])
+{
+	char *p = buf + 23;
+
+	*p = '\0';
+	do
+		*--p = (char)('0' + n % 10);
+	while (n /= 10);
+	return p;
+}
+
 bool
 http_status_has_body(int status)
 {
 	return status >= 200 && status != 204 && status != 304;
 }
 
+/* Answers are many: no formatting here. */
 void
 http_head_add(struct strbuf *out, const struct http_head *h)
 {
-	strbuf_addf(out, "HTTP/1.%d %d %s\r\n", h->http10 ? 0 : 1, h->status,
-		    status_text(h->status));
-	if (h->type)
-		strbuf_addf(out, "Content-Type: %s\r\n", h->type);
-	if (h->framing == HTTP_FRAME_LENGTH)
-		strbuf_addf(out, "Content-Length: %zu\r\n", h->length);
-	else if (h->framing == HTTP_FRAME_CHUNKED)
-		strbuf_adds(out, "Transfer-Encoding: chunked\r\n");
+	char digits[24];
+
+	strbuf_adds(out, h->http10 ? "HTTP/1.0 " : "HTTP/1.1 ");
+	strbuf_adds(out, decimal((size_t)h->status, digits));
+	strbuf_addc(out, ' ');
+	strbuf_adds(out, status_text(h->status));
+	if (h->type) {
+		strbuf_adds(out, "\r\nContent-Type: ");
+		strbuf_adds(out, h->type);
+	}
+	if (h->framing == HTTP_FRAME_LENGTH) {
+		strbuf_adds(out, "\r\nContent-Length: ");
+		strbuf_adds(out, decimal(h->length, digits));
+	} else if (h->framing == HTTP_FRAME_CHUNKED) {
+		strbuf_adds(out, "\r\nTransfer-Encoding: chunked");
+	}
 	if (!h->keep)
-		strbuf_adds(out, "Connection: close\r\n");
+		strbuf_adds(out, "\r\nConnection: close");
 	else if (h->http10)
-		strbuf_adds(out, "Connection: keep-alive\r\n");
-	strbuf_adds(out, "X-Content-Type-Options: nosniff\r\n");
+		strbuf_adds(out, "\r\nConnection: keep-alive");
+	strbuf_adds(out, "\r\nX-Content-Type-Options: nosniff\r\n");
 	strbuf_add(out, strbuf_str(h->extra), h->extra->len);
 	strbuf_adds(out, "\r\n");
 }

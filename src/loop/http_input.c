@@ -158,8 +158,10 @@ conn_take_head(struct http_conn *c, const char *head)
 		conn_ready_at_once(c);
 		return;
 	}
-	if (verdict == HTTP_SAY_GO_ON)
+	if (verdict == HTTP_SAY_GO_ON) {
 		http_conn_write(c, go_on, sizeof(go_on) - 1);
+		http_conn_flush(c);
+	}
 	evbuffer_drain(conn_input(c), c->guard.begin);
 	conn_feed(c, c->guard.end - c->guard.begin);
 }

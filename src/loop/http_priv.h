@@ -26,7 +26,6 @@ enum http_phase {
 	HTTP_BODY,   /* the head is accepted */
 	HTTP_READY,  /* complete or refused; the handler's turn comes */
 	HTTP_WAIT,   /* the handler ran or runs, no answer yet */
-	HTTP_STREAM, /* an answer is being streamed */
 	HTTP_FLUSH,  /* answered; bytes on their way */
 	HTTP_LINGER, /* the same, and input is thrown away before the close */
 	HTTP_PHASES
@@ -39,7 +38,6 @@ struct http_request {
 	bool head;
 	bool http10;
 	bool keep; /* the client wants the connection to stay */
-	bool chunked;
 	struct strbuf path;
 	struct http_query *query; /* NULL: no query */
 	struct http_query *form;  /* NULL: not asked for yet, or none */
@@ -71,6 +69,7 @@ struct http_conn {
 	struct http_guard guard; /* of the head that comes or came */
 	uint64_t body_left;	 /* bytes of the body that are to come */
 	bool is_unix;
+	bool detached; /* its slot belongs to a stream */
 	bool excess; /* bytes follow which are not the request's: close after it */
 	uint32_t slot;
 	unsigned served;
@@ -80,9 +79,15 @@ struct http_conn {
 	struct http_request r;
 };
 
-/* http_req.c: the request of a connection, and its handle. */
+/* http_req.c: the request of a connection, and its handle. A request that is answered
+ * by a stream has that in its slot instead. */
+struct http_stream;
 void http_slot_take(struct http_conn *c);
-void http_slot_release(struct http_conn *c);
+void http_slot_release(uint32_t slot);
+/* The handle dies. */
+void http_slot_end(uint32_t slot);
+/* NULL when r is dead, or not a stream. */
+struct http_stream *http_slot_stream(struct http_req r);
 void http_request_begin(struct http_conn *c);
 /* The handle dies, on_close is deferred; strings stay until the clear. */
 void http_request_end(struct http_conn *c);
@@ -93,8 +98,6 @@ int http_request_refuse(struct http_conn *c, int status, const char *code,
 int http_request_refuse_err(struct http_conn *c, const struct err *e);
 /* Run the handler or answer the refusal. */
 void http_request_dispatch(struct http_conn *c, void *handler_arg);
-/* The socket took everything. */
-void http_request_drained(struct http_conn *c);
 
 /* http_msg.c: what evhtp knows of the connection and the message. */
 void http_conn_set_peer(struct http_conn *c);
@@ -105,7 +108,14 @@ const char *http_conn_body(const struct http_conn *c, size_t *len);
 /* http.c: the connection under a request. */
 /* It ends when its output is empty. */
 void http_conn_give_up(struct http_conn *c);
+/* Gives away the socket and the slot; the rest of c is gone after this turn. */
+int http_conn_detach(struct http_conn *c);
+struct http_streams *http_conn_streams(const struct http_conn *c);
+void http_conn_flush(struct http_conn *c);
 void http_conn_write(struct http_conn *c, const void *data, size_t len);
+/* The same for an answer in parts, which leaves at once as far as the socket takes it. */
+struct iovec;
+void http_conn_send(struct http_conn *c, const struct iovec *parts, int n);
 size_t http_conn_pending(const struct http_conn *c);
 bool http_conn_may_keep(const struct http_conn *c);
 /* The answer is written completely. */

@@ -136,9 +136,11 @@ add_pair(struct http_query *q, char *pair, struct err *e)
 	if (q->n == HTTP_QUERY_MAX)
 		return err_set(e, ERR_INVALID, "more than %d query values",
 			       HTTP_QUERY_MAX);
-	q->pairs[q->n].key = pair;
-	q->pairs[q->n].value = value;
-	q->n++;
+	if (q->n == q->room) {
+		q->room = q->room ? q->room * 2 : 4;
+		q->pairs = xreallocarray(q->pairs, q->room, sizeof(*q->pairs));
+	}
+	q->pairs[q->n++] = (struct http_pair){ pair, value };
 	return 0;
 }
 
@@ -147,8 +149,7 @@ http_query_parse(const char *raw, size_t len, struct http_query *q, struct err *
 {
 	char *rest, *pair;
 
-	q->n = 0;
-	q->text = NULL;
+	*q = (struct http_query){ 0 };
 	for (size_t i = 0; i < len; i++) {
 		if (is_control((unsigned char)raw[i]) || raw[i] == '#')
 			return err_set(e, ERR_INVALID,
@@ -178,8 +179,8 @@ void
 http_query_free(struct http_query *q)
 {
 	free(q->text);
-	q->text = NULL;
-	q->n = 0;
+	free(q->pairs);
+	*q = (struct http_query){ 0 };
 }
 
 static void

@@ -16,10 +16,10 @@
 
 struct http_query {
 	char *text; /* what the pairs point into */
-	size_t n;
-	struct {
+	size_t n, room;
+	struct http_pair {
 		const char *key, *value;
-	} pairs[HTTP_QUERY_MAX];
+	} *pairs;
 };
 
 /* Replaces what is in out. */

@@ -1,6 +1,7 @@
 /*
  * head complete -> http_request_begin(): the handle lives
  * answered, or connection gone -> http_request_end(): it is dead, on_close is deferred
+ * a stream begins -> it takes the place of the connection in its slot
  * answer flushed -> http_request_clear(): its strings go
  *
  * Handles name a slot and a generation. A slot belongs to a connection; its generation
@@ -8,11 +9,14 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <sys/uio.h>
 
 #include "http_check.h"
+#include "http_gate.h"
 #include "http_head.h"
 #include "http_priv.h"
 #include "http_route.h"
+#include "http_stream.h"
 #include "slipway/log.h"
 #include "slipway/mem.h"
 
@@ -20,7 +24,8 @@
 #define FORM_MAX (16u << 10)
 
 struct slot {
-	struct http_conn *conn; /* NULL: free */
+	struct http_conn *conn; /* both NULL: free */
+	struct http_stream *stream;
 	uint32_t gen;
 	uint32_t next_free;
 };
@@ -49,28 +54,54 @@ http_slot_take(struct http_conn *c)
 		table.slots[i].gen = 0;
 	}
 	table.slots[i].conn = c;
+	table.slots[i].stream = NULL;
 	c->slot = i;
 }
 
 void
-http_slot_release(struct http_conn *c)
+http_slot_release(uint32_t slot)
 {
-	struct slot *s = &table.slots[c->slot];
+	struct slot *s = &table.slots[slot];
 
 	s->conn = NULL;
+	s->stream = NULL;
 	s->next_free = table.first_free;
-	table.first_free = c->slot + 1;
+	table.first_free = slot + 1;
+}
+
+void
+http_slot_end(uint32_t slot)
+{
+	struct slot *s = &table.slots[slot];
+
+	s->gen += s->gen & 1;
+}
+
+static const struct slot *
+slot_of(struct http_req r)
+{
+	const struct slot *s;
+
+	if (r.slot >= table.n)
+		return NULL;
+	s = &table.slots[r.slot];
+	return s->gen == r.gen && s->gen & 1 ? s : NULL;
 }
 
 static struct http_conn *
 conn_of(struct http_req r)
 {
-	struct slot *s;
+	const struct slot *s = slot_of(r);
 
-	if (r.slot >= table.n)
-		return NULL;
-	s = &table.slots[r.slot];
-	return s->conn && s->gen == r.gen && s->gen & 1 ? s->conn : NULL;
+	return s ? s->conn : NULL;
+}
+
+struct http_stream *
+http_slot_stream(struct http_req r)
+{
+	const struct slot *s = slot_of(r);
+
+	return s ? s->stream : NULL;
 }
 
 static struct http_req
@@ -94,7 +125,7 @@ http_request_end(struct http_conn *c)
 		return;
 	if (c->policy->opts.on_end)
 		c->policy->opts.on_end(handle_of(c), c->r.status, c->policy->opts.arg);
-	s->gen++;
+	http_slot_end(c->slot);
 	if (c->r.on_close)
 		loop_defer(c->loop, c->r.on_close, c->r.on_close_arg);
 	c->r.on_close = NULL;
@@ -158,27 +189,10 @@ http_request_dispatch(struct http_conn *c, void *handler_arg)
 		c->r.route->handler(r, handler_arg);
 }
 
-static void
-run_drained(void *arg)
-{
-	struct http_conn *c = arg;
-
-	if (c->ev && c->phase == HTTP_STREAM && !http_conn_pending(c) && c->r.on_drain)
-		c->r.on_drain(c->r.on_drain_arg);
-}
-
-void
-http_request_drained(struct http_conn *c)
-{
-	/* Connections are freed by a later defer, so c outlives this one. */
-	if (c->phase == HTTP_STREAM && c->r.on_drain)
-		loop_defer(c->loop, run_drained, c);
-}
-
 bool
 http_req_alive(struct http_req r)
 {
-	return conn_of(r) != NULL;
+	return slot_of(r) != NULL;
 }
 
 enum http_method
@@ -315,9 +329,11 @@ http_req_body(struct http_req r, size_t *len)
 const char *
 http_req_peer(struct http_req r)
 {
-	struct http_conn *c = conn_of(r);
+	const struct slot *s = slot_of(r);
 
-	return c ? c->peer : NULL;
+	if (!s)
+		return NULL;
+	return s->conn ? s->conn->peer : http_stream_peer(s->stream);
 }
 
 bool
@@ -359,12 +375,16 @@ http_req_data(struct http_req r)
 void
 http_req_on_close(struct http_req r, void (*fn)(void *), void *arg)
 {
-	struct http_conn *c = conn_of(r);
+	const struct slot *s = slot_of(r);
 
-	if (!c)
+	if (!s)
 		return;
-	c->r.on_close = fn;
-	c->r.on_close_arg = arg;
+	if (s->stream) {
+		http_stream_set_close(s->stream, fn, arg);
+	} else {
+		s->conn->r.on_close = fn;
+		s->conn->r.on_close_arg = arg;
+	}
 }
 
 void
@@ -372,25 +392,38 @@ http_set_header(struct http_req r, const char *name, const char *value)
 {
 	struct http_conn *c = conn_of(r);
 
-	if (c && http_check_header(name, value))
-		strbuf_addf(&c->r.headers, "%s: %s\r\n", name, value);
+	if (!c || !http_check_header(name, value))
+		return;
+	strbuf_adds(&c->r.headers, name);
+	strbuf_adds(&c->r.headers, ": ");
+	strbuf_adds(&c->r.headers, value);
+	strbuf_adds(&c->r.headers, "\r\n");
 }
 
 static void
-write_head(struct http_conn *c, struct http_head *h)
+make_head(struct http_conn *c, struct http_head *h, struct strbuf *out)
 {
-	cleanup_strbuf struct strbuf out = { 0 };
-
 	c->r.status = h->status;
 	h->extra = &c->r.headers;
 	h->http10 = c->r.http10;
 	if (h->type && !http_check_header("Content-Type", h->type))
 		h->type = NULL;
-	strbuf_reserve(&out, 256 + h->extra->len);
-	http_head_add(&out, h);
-	http_conn_write(c, out.data, out.len);
+	strbuf_reserve(out, 256 + h->extra->len);
+	http_head_add(out, h);
 	log_debug(LOG_HTTP, "peer=%s path=%s status=%d", c->peer,
 		  strbuf_str(&c->r.path), h->status);
+}
+
+static void
+answer(struct http_conn *c, struct http_head *h, const void *body, size_t len)
+{
+	cleanup_strbuf struct strbuf head = { 0 };
+	struct iovec parts[2];
+
+	make_head(c, h, &head);
+	parts[0] = (struct iovec){ head.data, head.len };
+	parts[1] = (struct iovec){ (void *)(uintptr_t)body, len };
+	http_conn_send(c, parts, len ? 2 : 1);
 }
 
 static void
@@ -413,12 +446,10 @@ http_reply(struct http_req r, int status, const char *type, const void *body,
 		.length = len,
 	};
 
-	if (!c || c->phase == HTTP_STREAM)
+	if (!c)
 		return;
 	h.keep = http_conn_may_keep(c);
-	write_head(c, &h);
-	if (has_body && !c->r.head && len)
-		http_conn_write(c, body, len);
+	answer(c, &h, body, has_body && !c->r.head ? len : 0);
 	finish(c, h.keep);
 }
 
@@ -433,69 +464,58 @@ http_reply_err(struct http_req r, const struct err *e)
 }
 
 void
+http_stream_on_drain(struct http_req r, void (*fn)(void *), void *arg)
+{
+	const struct slot *s = slot_of(r);
+
+	if (!s)
+		return;
+	if (s->stream) {
+		http_stream_set_drain(s->stream, fn, arg);
+	} else {
+		s->conn->r.on_drain = fn;
+		s->conn->r.on_drain_arg = arg;
+	}
+}
+
+static void
+stream_answer(struct http_conn *c, struct http_head *h)
+{
+	cleanup_strbuf struct strbuf head = { 0 };
+	struct http_streams *all = http_conn_streams(c);
+	struct http_stream_start o = {
+		.slot = c->slot,
+		.chunked = !c->r.http10,
+		.on_close = c->r.on_close,
+		.on_close_arg = c->r.on_close_arg,
+		.on_drain = c->r.on_drain,
+		.on_drain_arg = c->r.on_drain_arg,
+	};
+
+	h->framing = o.chunked ? HTTP_FRAME_CHUNKED : HTTP_FRAME_CLOSE;
+	make_head(c, h, &head);
+	/* To its owner the request is over: what goes on is the stream. */
+	if (c->policy->opts.on_end)
+		c->policy->opts.on_end(handle_of(c), c->r.status, c->policy->opts.arg);
+	table.slots[o.slot].conn = NULL;
+	o.fd = http_conn_detach(c);
+	table.slots[o.slot].stream = http_stream_new(all, &o, &head);
+}
+
+void
 http_stream_start(struct http_req r, int status, const char *type)
 {
 	struct http_conn *c = conn_of(r);
 	struct http_head h = { .status = status, .type = type };
-	bool has_body;
-
-	if (!c || c->phase == HTTP_STREAM)
-		return;
-	has_body = http_status_has_body(status) && !c->r.head;
-	c->r.chunked = has_body && !c->r.http10;
-	h.framing = c->r.chunked ? HTTP_FRAME_CHUNKED : HTTP_FRAME_CLOSE;
-	h.keep = http_conn_may_keep(c) && (c->r.chunked || !has_body);
-	c->r.keep = h.keep;
-	c->phase = HTTP_STREAM;
-	write_head(c, &h);
-	if (!has_body)
-		finish(c, h.keep);
-}
-
-void
-http_stream_write(struct http_req r, const void *data, size_t len)
-{
-	struct http_conn *c = conn_of(r);
-	char size[20];
-
-	/* A chunk of length 0 would end the stream. */
-	if (!c || c->phase != HTTP_STREAM || !len)
-		return;
-	if (c->r.chunked)
-		http_conn_write(c, size,
-				(size_t)snprintf(size, sizeof(size), "%zx\r\n", len));
-	http_conn_write(c, data, len);
-	if (c->r.chunked)
-		http_conn_write(c, "\r\n", 2);
-}
-
-size_t
-http_stream_pending(struct http_req r)
-{
-	struct http_conn *c = conn_of(r);
-
-	return c ? http_conn_pending(c) : 0;
-}
-
-void
-http_stream_on_drain(struct http_req r, void (*fn)(void *), void *arg)
-{
-	struct http_conn *c = conn_of(r);
 
 	if (!c)
 		return;
-	c->r.on_drain = fn;
-	c->r.on_drain_arg = arg;
-}
-
-void
-http_stream_end(struct http_req r)
-{
-	struct http_conn *c = conn_of(r);
-
-	if (!c || c->phase != HTTP_STREAM)
+	if (http_status_has_body(status) && !c->r.head) {
+		stream_answer(c, &h);
 		return;
-	if (c->r.chunked)
-		http_conn_write(c, "0\r\n\r\n", 5);
-	finish(c, c->r.keep && http_conn_may_keep(c));
+	}
+	h.framing = HTTP_FRAME_CLOSE;
+	h.keep = http_conn_may_keep(c);
+	answer(c, &h, NULL, 0);
+	finish(c, h.keep);
 }

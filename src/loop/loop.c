@@ -12,6 +12,7 @@
 #include "slipway/loop.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -22,6 +23,7 @@
 #include <unistd.h>
 
 #include <event2/event.h>
+#include <event2/event_struct.h>
 
 #include "loop_mem.h"
 #include "slipway/clock.h"
@@ -39,6 +41,7 @@ struct loop {
 	struct event_base *base;
 	struct event *posted;
 	int post_fd;
+	int expected; /* records for descriptors below are made */
 	bool stop;
 	_Atomic pthread_t thread;
 	struct calls defers;
@@ -239,6 +242,28 @@ struct event_base *
 loop_base(struct loop *l)
 {
 	return l->base;
+}
+
+#define EXPECTED_AT_ONCE 512
+
+void
+loop_expect_fd(struct loop *l, int fd)
+{
+	struct event ev;
+	int copy;
+
+	if (fd < l->expected)
+		return;
+	while (l->expected < fd + EXPECTED_AT_ONCE) {
+		copy = fcntl(l->post_fd, F_DUPFD_CLOEXEC, l->expected);
+		if (copy < 0)
+			return;
+		event_assign(&ev, l->base, copy, EV_READ, on_posted, l);
+		if (event_add(&ev, NULL) == 0)
+			event_del(&ev);
+		close(copy);
+		l->expected = copy + 1;
+	}
 }
 
 static void *

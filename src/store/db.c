@@ -36,6 +36,7 @@ struct db {
 	struct unit *unit; /* between begin and end */
 	bool armed;	   /* on_turn_end will come in this turn */
 	bool reading;	   /* something was read in this turn */
+	uint64_t version;
 	unsigned pending;
 	struct chunks spare;
 	unsigned nspare;
@@ -313,6 +314,7 @@ settle(struct db *db, struct batch *b)
 	err_set(&full, ERR_NO_SPACE, "the database is out of space");
 	/* The callbacks shall see what was just committed. */
 	db_env_read_end(db->env);
+	db->version++;
 	STAILQ_FOREACH(u, &b->units, next) {
 		db->pending--;
 		if (u->on_done)
@@ -506,6 +508,12 @@ void
 db_read_end(struct db *db)
 {
 	db_env_read_end(db->env);
+}
+
+uint64_t
+db_version(const struct db *db)
+{
+	return db->version;
 }
 
 int

@@ -78,6 +78,12 @@ parse_attempt(struct http_req r, struct stream_opts *o)
 	return n > 0 && n <= o->view->job.attempt;
 }
 
+static const char *
+skip_blanks(const char *s)
+{
+	return s + strspn(s, " \t");
+}
+
 /* Last-Event-ID comes from clients that lost their stream, and says more than the URL
  * that they began with. A place in an attempt that is over means: the present one. */
 static bool
@@ -85,7 +91,7 @@ parse_place(struct http_req r, struct stream_opts *o)
 {
 	const char *last = http_req_header(r, "Last-Event-ID");
 	const char *offset = http_req_query(r, "offset");
-	const char *place = last && *last ? last : offset;
+	const char *place = last && *skip_blanks(last) ? last : offset;
 	unsigned attempt;
 	uint64_t at;
 

@@ -6,6 +6,7 @@
 
 #include "query.h"
 #include "slipway/clock.h"
+#include "slipway/http_stream.h"
 #include "slipway/mem.h"
 #include "slipway/version.h"
 
@@ -75,6 +76,10 @@ api_health(struct http_req r, void *arg)
 	json_object_object_add(o, "queued", json_object_new_int64(s.queued));
 	json_object_object_add(o, "running", json_object_new_int64(s.running));
 	json_object_object_add(o, "slots", json_object_new_int64(s.slots));
+	json_object_object_add(o, "connections",
+			       json_object_new_int64(http_connections(w->http)));
+	json_object_object_add(o, "streams",
+			       json_object_new_int64(http_streams(w->http)));
 	store = json_object_new_object();
 	json_object_object_add(store, "fill",
 			       json_object_new_int64(db_fill_percent(w->d.db)));

@@ -8,12 +8,15 @@
 #include "slipway/db_job.h"
 #include "slipway/logread.h"
 #include "slipway/mem.h"
+#include "status_cache.h"
 
 /*
  *	wait=0 → answer
  *	wait=s → subscribe → on_event → on_look → changed? answer
  *	                   → on_timeout → answer
  *	answer → 304, or the log's end is read → on_output → 200
+ *
+ * A final job's answer is kept and sent again as long as nothing changes.
  */
 
 #define WAIT_MAX 60 /* s */
@@ -23,6 +26,7 @@ struct status {
 	struct web_task task;
 	char id[JOB_ID_MAX + 1];
 	char seen[VIEW_ETAG_MAX]; /* when the waiting began */
+	char etag[VIEW_ETAG_MAX]; /* when the reading of the output began */
 	bool looking, answering;
 	struct bus_sub *sub;
 	struct loop_timer *timer;
@@ -77,6 +81,64 @@ attempts_of(struct web *w, const struct job *j)
 }
 
 static void
+reply_kept(struct http_req r, const struct status_answer *a)
+{
+	const char *known = http_req_header(r, "If-None-Match");
+
+	http_set_header(r, "ETag", a->etag);
+	if (known && query_etag_matches(known, a->etag)) {
+		http_reply(r, 304, NULL, NULL, 0);
+		return;
+	}
+	http_set_header(r, "Cache-Control", "no-cache");
+	http_reply(r, 200, "application/json", a->body, a->len);
+}
+
+static bool
+try_kept(struct web *w, struct http_req r, const char *id)
+{
+	cleanup_strbuf struct strbuf base = { 0 };
+	const struct status_answer *a;
+
+	web_base_url(w, r, &base);
+	a = status_cache_get(w->statuses, id, strbuf_str(&base));
+	if (!a || a->version != db_version(w->d.db))
+		return false;
+	reply_kept(r, a);
+	return true;
+}
+
+/* Something was committed: the same, when it does not concern this job. */
+static bool
+try_kept_as(struct web *w, struct http_req r, const char *id, const char *etag)
+{
+	cleanup_strbuf struct strbuf base = { 0 };
+	struct status_answer *a;
+
+	web_base_url(w, r, &base);
+	a = status_cache_get(w->statuses, id, strbuf_str(&base));
+	if (!a || strcmp(a->etag, etag) != 0)
+		return false;
+	a->version = db_version(w->d.db);
+	reply_kept(r, a);
+	return true;
+}
+
+static void
+keep(struct web *w, const char *base, const struct job_view *v, const char *etag,
+     struct json_object *o)
+{
+	struct status_answer a = { .version = db_version(w->d.db) };
+
+	if (!job_state_is_final(v->job.state))
+		return;
+	STR_COPY(a.etag, etag);
+	a.body = json_object_to_json_string_length(
+		o, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &a.len);
+	status_cache_put(w->statuses, v->job.id, base, &a);
+}
+
+static void
 status_reply(struct status *s, const struct jobspec *spec)
 {
 	struct web *w = s->task.web;
@@ -94,6 +156,8 @@ status_reply(struct status *s, const struct jobspec *spec)
 	o = view_job(&in);
 	json_object_object_add(o, "attempts", attempts_of(w, &v.job));
 	etag_of(w, &v, etag);
+	if (strcmp(s->etag, etag) == 0)
+		keep(w, in.base_url, &v, etag, o);
 	http_set_header(r, "ETag", etag);
 	http_set_header(r, "Cache-Control", "no-cache");
 	web_reply_json(r, 200, o);
@@ -133,6 +197,11 @@ status_answer(struct status *s)
 		web_task_end(&s->task);
 		return;
 	}
+	if (job_state_is_final(v.job.state) && try_kept_as(w, r, s->id, etag)) {
+		web_task_end(&s->task);
+		return;
+	}
+	STR_COPY(s->etag, etag);
 	step_outputs_init(&s->out, JOB_STEPS_MAX);
 	if (v.attempt.number && v.attempt.number == v.job.attempt)
 		s->tail = log_tail_new(w, s->id, v.attempt.number, &s->out, on_output,
@@ -202,7 +271,8 @@ api_status(struct http_req r, void *arg)
 	const char *id;
 
 	if (!web_query_only(r, allowed) || !(id = web_query_id(r)) ||
-	    !web_query_uint(r, "wait", WAIT_MAX, &wait) || !web_view_load(w, r, id, &v))
+	    !web_query_uint(r, "wait", WAIT_MAX, &wait) || try_kept(w, r, id) ||
+	    !web_view_load(w, r, id, &v))
 		return;
 	s = xcalloc(1, sizeof(*s));
 	s->task.what = "status";

@@ -34,7 +34,7 @@ text_section(struct render *r, unsigned step, const void *name, size_t len,
 
 static void
 text_step_start(struct render *r, const struct frame *f, const uint8_t *p,
-		struct strbuf *out)
+		uint64_t offset, struct strbuf *out)
 {
 	if (!render_skip_step(r))
 		text_section(r, f->step, p, f->len, out);
@@ -69,10 +69,10 @@ text_timed(const struct render *r, const struct frame *f, const uint8_t *p, size
 }
 
 static void
-text_output(struct render *r, const struct frame *f, const uint8_t *p,
+text_output(struct render *r, const struct frame *f, const uint8_t *p, uint64_t offset,
 	    struct strbuf *out)
 {
-	const char *name = f->step < r->nsteps ? r->names[f->step] : "?";
+	const char *name = f->step < r->steps->n ? r->steps->names[f->step] : "?";
 	uint32_t len = f->len;
 
 	if (len == 0 || !render_skip(r, &p, &len))
@@ -86,7 +86,7 @@ text_output(struct render *r, const struct frame *f, const uint8_t *p,
 }
 
 static void
-text_note_line(struct render *r, const void *text, size_t len, struct strbuf *out)
+text_note_line(const void *text, size_t len, struct strbuf *out)
 {
 	strbuf_adds(out, "* ");
 	strbuf_add(out, text, len);
@@ -95,54 +95,33 @@ text_note_line(struct render *r, const void *text, size_t len, struct strbuf *ou
 
 static void
 text_note_frame(struct render *r, const struct frame *f, const uint8_t *p,
-		struct strbuf *out)
+		uint64_t offset, struct strbuf *out)
 {
 	if (r->skip > 0)
 		return;
 	text_line_begin(r, out);
 	text_time(r, (int64_t)f->time_ms, out);
-	text_note_line(r, p, f->len, out);
+	text_note_line(p, f->len, out);
 }
 
-static void (*const by_type[FRAME_TYPES])(struct render *, const struct frame *,
-					  const uint8_t *, struct strbuf *) = {
-	[FRAME_STEP_START] = text_step_start,
-	[FRAME_STDOUT] = text_output,
-	[FRAME_STDERR] = text_output,
-	[FRAME_NOTE] = text_note_frame,
-};
-
+/* Alone on its line, whatever was before: who adds it goes on behind it. */
 static void
-text_frames(struct render *r, const uint8_t *data, size_t len, uint64_t offset,
-	    struct strbuf *out)
+text_note(const struct render *r, const char *text, size_t len, bool error,
+	  struct strbuf *out)
 {
-	struct frame_walk w;
-	const uint8_t *p;
-	struct frame f;
-
-	frame_walk_init(&w, data, len, offset);
-	while (frame_walk_next(&w, &f, &p))
-		if (f.type < FRAME_TYPES && by_type[f.type] && render_wants(r, &f))
-			by_type[f.type](r, &f, p, out);
-}
-
-static void
-text_note(struct render *r, const char *text, bool error, struct strbuf *out)
-{
-	text_line_begin(r, out);
+	if (r->in_line)
+		strbuf_addc(out, '\n');
 	text_time(r, clock_wall_ms(), out);
-	text_note_line(r, text, strlen(text), out);
-}
-
-static void
-text_silence(const struct render_status *s, struct strbuf *out)
-{
+	text_note_line(text, len, out);
 }
 
 const struct render_form render_text = {
 	.type = "text/plain; charset=utf-8",
-	.frames = text_frames,
+	.frame = {
+		[FRAME_STEP_START] = text_step_start,
+		[FRAME_STDOUT] = text_output,
+		[FRAME_STDERR] = text_output,
+		[FRAME_NOTE] = text_note_frame,
+	},
 	.note = text_note,
-	.status = text_silence,
-	.end = text_silence,
 };

@@ -10,8 +10,15 @@ render_restart(struct render *r, unsigned attempt)
 	r->skip_open = false;
 	r->section = -1;
 	r->in_line = false;
-	if (r->nsteps)
-		memset(r->started, 0, r->nsteps * sizeof(*r->started));
+}
+
+bool
+render_same(const struct render *a, const struct render *b)
+{
+	return a->form == b->form && a->attempt == b->attempt && a->step == b->step &&
+	       a->skip == b->skip && a->skip_open == b->skip_open &&
+	       a->times == b->times && a->in_line == b->in_line &&
+	       a->section == b->section;
 }
 
 void
@@ -48,6 +55,22 @@ bool
 render_wants(const struct render *r, const struct frame *f)
 {
 	return r->step == RENDER_ALL_STEPS || r->step == f->step;
+}
+
+uint64_t
+render_frames(struct render *r, const uint8_t *data, size_t len, uint64_t offset,
+	      size_t max, struct strbuf *out)
+{
+	struct frame_walk w;
+	const uint8_t *p;
+	struct frame f;
+
+	frame_walk_init(&w, data, len, offset);
+	while (out->len < max && frame_walk_next(&w, &f, &p))
+		if (f.type < FRAME_TYPES && r->form->frame[f.type] &&
+		    render_wants(r, &f))
+			r->form->frame[f.type](r, &f, p, w.offset, out);
+	return w.offset;
 }
 
 uint64_t

@@ -83,7 +83,7 @@ static struct json_object *
 step_object(const struct render *r, const struct frame *f, const char *status)
 {
 	struct json_object *o = json_object_new_object();
-	const char *name = f->step < r->nsteps ? r->names[f->step] : "";
+	const char *name = f->step < r->steps->n ? r->steps->names[f->step] : "";
 
 	json_object_object_add(o, "index", json_object_new_int(f->step));
 	json_add_text(o, "name", name, strlen(name));
@@ -97,8 +97,8 @@ sse_step_start(struct render *r, const struct frame *f, const uint8_t *p,
 {
 	struct json_object *o;
 
-	if (f->step < r->nsteps)
-		r->started[f->step] = (int64_t)f->time_ms;
+	if (f->step < r->steps->n)
+		r->steps->started[f->step] = (int64_t)f->time_ms;
 	if (render_skip_step(r))
 		return;
 	o = step_object(r, f, "running");
@@ -114,7 +114,7 @@ sse_step_end(struct render *r, const struct frame *f, const uint8_t *p, uint64_t
 {
 	struct step_end s;
 	struct json_object *o;
-	int64_t started = f->step < r->nsteps ? r->started[f->step] : 0;
+	int64_t started = f->step < r->steps->n ? r->steps->started[f->step] : 0;
 	bool skipped, failed;
 
 	if (r->skip > 0 || !step_end_decode(&s, p, f->len))
@@ -157,32 +157,11 @@ sse_note_frame(struct render *r, const struct frame *f, const uint8_t *p,
 	note_event(p, f->len, f->flags & FRAME_ERROR, out);
 }
 
-static void (*const by_type[FRAME_TYPES])(struct render *, const struct frame *,
-					  const uint8_t *, uint64_t,
-					  struct strbuf *) = {
-	[FRAME_STEP_START] = sse_step_start, [FRAME_STDOUT] = sse_output,
-	[FRAME_STDERR] = sse_output,	     [FRAME_STEP_END] = sse_step_end,
-	[FRAME_NOTE] = sse_note_frame,
-};
-
 static void
-sse_frames(struct render *r, const uint8_t *data, size_t len, uint64_t offset,
-	   struct strbuf *out)
+sse_note(const struct render *r, const char *text, size_t len, bool error,
+	 struct strbuf *out)
 {
-	struct frame_walk w;
-	const uint8_t *p;
-	struct frame f;
-
-	frame_walk_init(&w, data, len, offset);
-	while (frame_walk_next(&w, &f, &p))
-		if (f.type < FRAME_TYPES && by_type[f.type] && render_wants(r, &f))
-			by_type[f.type](r, &f, p, w.offset, out);
-}
-
-static void
-sse_note(struct render *r, const char *text, bool error, struct strbuf *out)
-{
-	note_event(text, strlen(text), error, out);
+	note_event(text, len, error, out);
 }
 
 static struct json_object *
@@ -237,7 +216,13 @@ sse_end(const struct render_status *s, struct strbuf *out)
 const struct render_form render_sse = {
 	.type = "text/event-stream",
 	.beat = ": still here\n\n",
-	.frames = sse_frames,
+	.frame = {
+		[FRAME_STEP_START] = sse_step_start,
+		[FRAME_STDOUT] = sse_output,
+		[FRAME_STDERR] = sse_output,
+		[FRAME_STEP_END] = sse_step_end,
+		[FRAME_NOTE] = sse_note_frame,
+	},
 	.note = sse_note,
 	.status = sse_status,
 	.end = sse_end,

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "cors.h"
+#include "feed.h"
 #include "query.h"
 #include "slipway/clock.h"
 #include "slipway/db_job.h"
@@ -13,6 +14,8 @@
 #include "slipway/log.h"
 #include "slipway/mem.h"
 #include "slipway/netaddr.h"
+#include "slipway/slab.h"
+#include "status_cache.h"
 
 /*
  *	request → http (route, Host, Origin, type, size) → auth → handler → reply
@@ -165,10 +168,23 @@ web_set_http(struct web *w, struct err *e)
 		.on_end = on_end,
 		.max_body = JOBSPEC_BODY_MAX,
 		.max_connections = (unsigned)w->conf->http_max_connections,
+		.stall_ms = w->conf->http_stream_timeout_ms,
+		.beat_ms = w->conf->http_stream_beat_ms,
 	};
 
 	w->http = http_new(&o, e);
 	return w->http ? 0 : -1;
+}
+
+static void
+on_web_unused(void *arg)
+{
+	struct web *w = arg;
+
+	slab_destroy(w->streams);
+	status_cache_free(w->statuses);
+	free(w->routes);
+	free(w);
 }
 
 struct web *
@@ -180,6 +196,8 @@ web_new(const struct web_deps *d, struct err *e)
 	w->conf = d->conf;
 	w->started = clock_mono_ms();
 	LIST_INIT(&w->tasks);
+	w->streams = slab_new(sizeof(struct stream));
+	w->statuses = status_cache_new();
 	web_set_routes(w);
 	if (web_set_auth(w, e) || web_set_http(w, e)) {
 		web_free(w);
@@ -201,8 +219,8 @@ web_free(struct web *w)
 		web_task_end(t);
 	auth_free(w->auth);
 	audit_free(w->audit);
-	free(w->routes);
-	free(w);
+	/* After what was just ended. */
+	loop_defer(w->d.loop, on_web_unused, w);
 }
 
 static bool
@@ -286,9 +304,12 @@ web_dump(const struct web *w, struct strbuf *out)
 	const struct web_task *t;
 
 	http_dump(w->http, out);
+	feeds_dump(w, out);
 	LIST_FOREACH(t, &w->tasks, link)
-		strbuf_addf(out, "request %s from %s\n", t->what,
-			    http_req_alive(t->req) ? http_req_peer(t->req) : "?");
+		if (t->what)
+			strbuf_addf(out, "request %s from %s\n", t->what,
+				    http_req_alive(t->req) ? http_req_peer(t->req)
+							   : "?");
 }
 
 /* Tasks */
@@ -300,7 +321,10 @@ on_task_unused(void *arg)
 
 	if (t->destroy)
 		t->destroy(t);
-	free(t);
+	if (t->slab)
+		slab_put(t->slab, t);
+	else
+		free(t);
 }
 
 static void

@@ -15,17 +15,18 @@
 #include "slipway/web.h"
 
 /* A request that is not answered in the turn of its handler. First member of the
- * object that stands for it, which is malloc'ed. */
+ * object that stands for it, which is malloc'ed or of the slab. */
 struct web_task {
 	LIST_ENTRY(web_task) link;
 	struct web *web;
 	struct http_req req;
-	const char *what; /* for the dump */
+	const char *what; /* for the dump; NULL: nothing there */
 	/* Drops timers, subscriptions, readers; called once, maybe from inside one of
 	 * their callbacks. */
 	void (*release)(struct web_task *t);
 	/* Frees memory held inside; called once, later. May be NULL. */
 	void (*destroy)(struct web_task *t);
+	struct slab *slab; /* NULL: malloc'ed */
 	bool ended;
 };
 
@@ -53,6 +54,9 @@ struct web {
 	struct auth *auth;
 	int64_t started; /* clock_mono_ms */
 	LIST_HEAD(, web_task) tasks;
+	struct feed *feeds; /* uthash; feed.h */
+	struct slab *streams;
+	struct status_cache *statuses;
 };
 
 /* Ties t to the request; from now on it ends with it. */

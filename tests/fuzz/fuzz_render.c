@@ -12,9 +12,23 @@ static void
 render_piece(const struct render_form *form, struct render *r, const uint8_t *data,
 	     size_t size, struct strbuf *out)
 {
+	struct render begun;
+	cleanup_strbuf struct strbuf halves = { 0 };
+	uint64_t at;
+
+	r->form = form;
 	render_restart(r, 1);
 	r->skip = size ? data[0] % 4 : 0;
-	form->frames(r, data, size, SPOOL_HEADER_LEN, out);
+	begun = *r;
+	memset(r->steps->started, 0, r->steps->n * sizeof(int64_t));
+	at = render_frames(r, data, size, 0, SIZE_MAX, out);
+	/* The same in two pieces. */
+	*r = begun;
+	memset(r->steps->started, 0, r->steps->n * sizeof(int64_t));
+	at = render_frames(r, data, size, 0, 1, &halves);
+	render_frames(r, data + at, size - at, at, SIZE_MAX, &halves);
+	if (halves.len != out->len || memcmp(strbuf_str(&halves), strbuf_str(out), out->len))
+		abort();
 }
 
 /* What a spool may hold, in both forms and as step outputs. */
@@ -22,11 +36,9 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	char a[] = "a", b[] = "b", *names[] = { a, b };
-	int64_t started[2];
-	struct render r = { .step = RENDER_ALL_STEPS,
-			    .nsteps = 2,
-			    .names = names,
-			    .started = started };
+	int64_t started[2] = { 0 };
+	struct render_steps steps = { 2, names, started };
+	struct render r = { .step = RENDER_ALL_STEPS, .steps = &steps };
 	cleanup_strbuf struct strbuf sse = { 0 }, text = { 0 };
 	struct step_outputs o;
 	bool open = false;

@@ -71,21 +71,29 @@ add_note(struct strbuf *log, const char *text, uint8_t flags)
 struct render_fixture {
 	char *names[2];
 	int64_t started[2];
+	struct render_steps steps;
 	struct render r;
 };
 
 static inline struct render *
-render_begin(struct render_fixture *x)
+render_begin(struct render_fixture *x, const struct render_form *form)
 {
 	static char build[] = "build", test[] = "test";
 
 	memset(x, 0, sizeof(*x));
 	x->names[0] = build;
 	x->names[1] = test;
+	x->steps = (struct render_steps){ 2, x->names, x->started };
+	x->r.form = form;
 	x->r.step = RENDER_ALL_STEPS;
-	x->r.nsteps = 2;
-	x->r.names = x->names;
-	x->r.started = x->started;
+	x->r.steps = &x->steps;
 	render_restart(&x->r, 2);
 	return &x->r;
+}
+
+static inline void
+render_log(struct render *r, const struct strbuf *log, struct strbuf *out)
+{
+	render_frames(r, (const uint8_t *)log->data, log->len, SPOOL_HEADER_LEN,
+		      SIZE_MAX, out);
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "slipway/http.h"
+#include "slipway/http_stream.h"
 #include "slipway/mem.h"
 
 #define MAX_BODY 1000
@@ -119,6 +120,7 @@ handle_open(struct http_req r, void *arg)
 	http_req_on_close(r, on_closed, NULL);
 	http_stream_start(r, 200, "text/event-stream");
 	http_stream_write(r, "first", 5);
+	http_stream_await(r);
 	sem_post(&ran);
 }
 

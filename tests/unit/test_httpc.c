@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "slipway/http.h"
+#include "slipway/http_stream.h"
 #include "slipway/httpc.h"
 #include "slipway/mem.h"
 

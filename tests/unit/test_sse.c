@@ -7,7 +7,7 @@ sse_of(struct render *r, const struct strbuf *log)
 {
 	struct strbuf out = { 0 };
 
-	render_sse.frames(r, (const uint8_t *)log->data, log->len, 8, &out);
+	render_log(r, log, &out);
 	return out;
 }
 
@@ -27,7 +27,7 @@ expect_output(const char *output, const char *want)
 	struct render_fixture x;
 
 	add_output(&log, 0, output);
-	expect(render_begin(&x), &log, want);
+	expect(render_begin(&x, &render_sse), &log, want);
 }
 
 Test(sse, a_frame_is_one_event_with_a_data_field_per_line)
@@ -66,7 +66,7 @@ Test(sse, steps_tell_their_end_with_duration_and_exit_code)
 	add_step_start(&log, 0, "build", 1000);
 	add_step_end(&log, 0, 0, 0, 1250);
 	add_step_end(&log, 1, 7, 0, 2000);
-	expect(render_begin(&x), &log,
+	expect(render_begin(&x, &render_sse), &log,
 	       "id: 2-29\nevent: step\n"
 	       "data: {\"index\":0,\"name\":\"build\",\"status\":\"running\"}\n\n"
 	       "id: 2-78\nevent: step\n"
@@ -84,7 +84,7 @@ Test(sse, skipped_and_timed_out_steps)
 
 	add_step_end(&log, 0, 0, STEP_END_TIMED_OUT, 1);
 	add_step_end(&log, 1, 0, STEP_END_SKIPPED, 1);
-	expect(render_begin(&x), &log,
+	expect(render_begin(&x, &render_sse), &log,
 	       "id: 2-57\nevent: step\n"
 	       "data: {\"index\":0,\"name\":\"build\",\"status\":\"failure\","
 	       "\"exitCode\":0}\n\n"
@@ -98,7 +98,7 @@ Test(sse, notes_keep_their_text_on_one_data_line)
 	struct render_fixture x;
 
 	add_note(&log, "a\nb", FRAME_ERROR);
-	expect(render_begin(&x), &log,
+	expect(render_begin(&x, &render_sse), &log,
 	       "id: 2-27\nevent: note\ndata: {\"text\":\"a\\nb\",\"error\":true}\n\n");
 }
 
@@ -106,7 +106,7 @@ Test(sse, a_step_filter_hides_the_others)
 {
 	cleanup_strbuf struct strbuf log = { 0 };
 	struct render_fixture x;
-	struct render *r = render_begin(&x);
+	struct render *r = render_begin(&x, &render_sse);
 
 	add_note(&log, "hello", 0);
 	add_output(&log, 0, "a\n");
@@ -119,7 +119,7 @@ Test(sse, a_step_that_begins_ends_a_line_that_was_left_open)
 {
 	cleanup_strbuf struct strbuf log = { 0 };
 	struct render_fixture x;
-	struct render *r = render_begin(&x);
+	struct render *r = render_begin(&x, &render_sse);
 	bool open = false;
 
 	add_output(&log, 0, "1\n2");
@@ -137,7 +137,7 @@ Test(sse, skipping_lines_begins_inside_a_frame)
 {
 	cleanup_strbuf struct strbuf log = { 0 };
 	struct render_fixture x;
-	struct render *r = render_begin(&x);
+	struct render *r = render_begin(&x, &render_sse);
 	bool open = false;
 
 	add_step_start(&log, 0, "build", 1);
@@ -159,7 +159,7 @@ Test(sse, a_torn_frame_ends_the_piece)
 	add_output(&log, 0, "a\n");
 	add_output(&log, 0, "b\n");
 	log.len--;
-	expect(render_begin(&x), &log, "id: 2-26\ndata: a\n\n");
+	expect(render_begin(&x, &render_sse), &log, "id: 2-26\ndata: a\n\n");
 }
 
 Test(sse, end_tells_the_final_state)

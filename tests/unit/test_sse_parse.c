@@ -142,7 +142,7 @@ Test(sse_parse, output_survives_the_way_to_the_client)
 	add_output(&log, 0, "line\n");
 	add_output(&log, 0, "\n");
 	add_output(&log, 0, "data: x");
-	render_sse.frames(render_begin(&x), (uint8_t *)log.data, log.len, 8, &sse);
+	render_log(render_begin(&x, &render_sse), &log, &sse);
 	cr_assert_eq(sse_parser_feed(&p, sse.data, sse.len), 0);
 	cr_expect_str_eq(got.data, "a\n\n  b: c\nhalf line\n\ndata: x");
 	sse_parser_free(&p);
