@@ -28,4 +28,5 @@ void pick_set_name(struct engine *en, const struct job *j, char *out, size_t siz
 /* Does what the set knows of runners still hold? */
 bool pick_is_current(const struct engine *en, const struct sched_set *set);
 struct set_tag *pick_tag_new(struct engine *en, const struct job *j);
-void pick_wait_reason(struct engine *en, const struct entry *ent, char *out, size_t size);
+void pick_wait_reason(struct engine *en, const struct entry *ent, char *out,
+		      size_t size);

@@ -8,9 +8,9 @@
 #include "slipway/mem.h"
 
 /*
- *	timer → slice: up to ROWS jobs from the oldest on → those that may go: directory to
- *	the trash (pool) → records deleted [commit] → next slice, until young jobs are
- *	reached
+ *	timer → slice: up to ROWS jobs from the oldest on → those that may go:
+ *	directory to the trash (pool) → records deleted [commit] → next slice, until
+ *	young jobs are reached
  */
 
 #define EVERY_MS 3600000

@@ -3,8 +3,8 @@
 #include "slipway/db_job.h"
 #include "slipway/mem.h"
 
-/* The configured runners. Indexes stay valid for the life of the engine: a removed runner
- * only drains. */
+/* The configured runners. Indexes stay valid for the life of the engine: a removed
+ * runner only drains. */
 
 struct runner_env
 runner_env_of(const struct engine *en)
