@@ -43,8 +43,8 @@ struct engine *engine_new(const struct engine_deps *d, struct err *e);
 void engine_detach(struct engine *en);
 /* After engine_detach() and pool_stop(). */
 void engine_free(struct engine *en);
-/* conf must be valid until the next reload, which may come once done was called: runners
- * are opened anew meanwhile. */
+/* conf must be valid until the next reload, which may come once done was called:
+ * runners are opened anew meanwhile. */
 void engine_reload(struct engine *en, const struct conf *conf, void (*done)(void *arg),
 		   void *arg);
 /* End everything (SIGINT of a development daemon): cancels all running jobs, then

@@ -128,7 +128,9 @@ runner_for_set(struct engine *en, const struct set_tag *t)
 		struct engine_runner *er = &en->runners[i];
 		unsigned cap = er->ops->capacity(er->runner);
 
-		if (t->ok[i] && !er->gone && er->running < cap && cap - er->running > best_free) {
+		if (!t->ok[i] || er->gone || er->running >= cap)
+			continue;
+		if (cap - er->running > best_free) {
 			best_free = cap - er->running;
 			best = (int)i;
 		}

@@ -34,4 +34,5 @@ struct set_tag *pick_tag_new(struct engine *en, const struct job *j);
 bool pick_is_moving(const struct engine *en, const struct entry *ent);
 /* What runners can do has changed. */
 void pick_refresh(struct engine *en);
-void pick_wait_reason(struct engine *en, const struct entry *ent, char *out, size_t size);
+void pick_wait_reason(struct engine *en, const struct entry *ent, char *out,
+		      size_t size);

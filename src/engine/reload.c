@@ -9,11 +9,11 @@
 
 /*
  *	engine_reload → runners that are gone drain
- *	  → on_open_work (pool: every runner is opened anew, which probes the machine)
+ *	  → on_open_work (pool: every runner is opened anew, and probes the machine)
  *	  → on_open_done: handles change places, new runners are appended
- *	  → reload_slice ...: queued jobs go from sets of the old generation to new ones,
- *	    a bounded number per turn. Nothing is started from a set of an old one: what
- *	    it knows of runners and their rules does not hold any more
+ *	  → reload_slice ...: queued jobs go from sets of the old generation to new
+ *	    ones, a bounded number per turn. Nothing is started from a set of an old
+ *	    one: what it knows of runners and their rules does not hold any more
  */
 
 #define SLICE 256
@@ -133,7 +133,8 @@ engine_reload(struct engine *en, const struct conf *conf, void (*done)(void *arg
 			.ops = runner_ops_find(conf->runners[i].type),
 		};
 	}
-	if (pool_submit(en->d.pool, POOL_TRANSFER, on_open_work, on_open_done, r, NULL)) {
+	if (pool_submit(en->d.pool, POOL_TRANSFER, on_open_work, on_open_done, r,
+			NULL)) {
 		on_open_work(r);
 		loop_defer(en->d.loop, on_open_done, r);
 	}

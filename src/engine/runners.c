@@ -4,8 +4,8 @@
 #include "slipway/db_job.h"
 #include "slipway/mem.h"
 
-/* The configured runners. Indexes stay valid for the life of the engine: a removed runner
- * only drains. */
+/* The configured runners. Indexes stay valid for the life of the engine: a removed
+ * runner only drains. */
 
 static void
 on_changed(void *arg)

@@ -12,8 +12,9 @@
 #include "slipway/mem.h"
 
 /*
- *	spool_note → spool_poll                          until init starts
- *	spool_watch: inotify → the spool's dirty mark → spool_poll → on_frame ... → on_grown
+ *	spool_note → spool_poll, until init starts
+ *	spool_watch: inotify → the spool's dirty mark
+ *	  → spool_poll → on_frame ... → on_grown
  *	                burst: the watch pauses a little, so that a noisy step costs
  *	                one pass per pause, however many frames it writes
  *	exit    → spool_finish → poll to the end → cut what is torn → done

@@ -1,11 +1,11 @@
 /*
  * spool: the daemon's hand on the log of one live attempt. Loop thread only.
  *
- * slipway-init writes the spool directly; the daemon only tails it (inotify while there is
- * an init, with a slow timer as backstop) for the frames that tell of steps, hopping over output without
- * reading it. The two write in turns: the daemon its notes before the start and after
- * the exit, init between. What is read is outside bytes: lengths, types and order are
- * checked, damage ends the readable log at the last good frame.
+ * slipway-init writes the spool directly; the daemon only tails it (inotify while there
+ * is an init, with a slow timer as backstop) for the frames that tell of steps, hopping
+ * over output without reading it. The two write in turns: the daemon its notes before
+ * the start and after the exit, init between. What is read is outside bytes: lengths,
+ * types and order are checked, damage ends the readable log at the last good frame.
  */
 #pragma once
 

@@ -54,7 +54,7 @@ struct runner {
 	struct local_host host;
 	struct local_etc etc;
 	struct local_root root;
-	int64_t refreshed; /* when etc and host were looked at, monotonic ms; 0: never */
+	int64_t refreshed; /* when the host was looked at, monotonic ms; 0: never */
 	bool has_user; /* jobs run as another user than the daemon */
 	uid_t uid;
 	gid_t gid;

@@ -37,7 +37,7 @@
 #define LOCAL_RESOLV "nameserver 10.0.2.3\n"
 
 struct local_mount {
-	const char *how; /* "--ro-bind", "--ro-bind-try"; NULL: a link, see local_root.h */
+	const char *how; /* "--ro-bind", "--ro-bind-try"; NULL: a link */
 	char *from;	 /* path, or a link's content */
 	char *to;
 	bool maybe_empty; /* not worth a mount while nothing is in it */

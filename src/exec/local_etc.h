@@ -7,8 +7,8 @@
  * host's is bound over it. Running sandboxes see the changes, as they would in the
  * host's /etc.
  *
- * Blocks for the reading of small files. Prepared when a runner is opened, then refreshed
- * on the loop.
+ * Blocks for the reading of small files. Prepared when a runner is opened, then
+ * refreshed on the loop.
  */
 #pragma once
 

@@ -1,6 +1,6 @@
 /* The plain functions for SHA-1: those that replace them allocate, look up and pass
- * through a dozen pages of code, which costs a process that lives for a millisecond more
- * than the hashing. */
+ * through a dozen pages of code, which costs a process that lives for a millisecond
+ * more than the hashing. */
 #define OPENSSL_SUPPRESS_DEPRECATED
 
 #include "packfile.h"

@@ -184,7 +184,8 @@ Test(local_argv, the_read_only_root_comes_before_all_that_is_mounted_in_it)
 Test(local_argv, links_lie_in_the_root_and_are_not_mounted)
 {
 	char from[] = "usr/bin", to[] = "/bin";
-	struct local_host h = { .mounts = { { .from = from, .to = to } }, .nmounts = 1 };
+	struct local_host h = { .mounts = { { .from = from, .to = to } },
+				.nmounts = 1 };
 	struct local_args a = sample_args(&h, NETWORK_NONE);
 	struct local_argv v;
 
@@ -192,8 +193,8 @@ Test(local_argv, links_lie_in_the_root_and_are_not_mounted)
 	cr_assert_eq(find_args(&v, "/bin", NULL, NULL), -1);
 }
 
-Test(local_argv, an_empty_opt_is_mounted_once_something_is_in_it, .init = make_host_root,
-     .fini = remove_host_root)
+Test(local_argv, an_empty_opt_is_mounted_once_something_is_in_it,
+     .init = make_host_root, .fini = remove_host_root)
 {
 	cleanup_free char *opt = xasprintf("%s/opt", host_dir);
 	struct local_host h;

@@ -106,8 +106,9 @@ assert_init(const char *text)
 
 ROOT(it_has_what_sandboxes_mount_on_and_everybody_may_pass)
 {
-	static const char *const dirs[] = { "/usr", "/dev", "/proc", "/tmp", "/run/slipway",
-					    "/workspace", "/var" };
+	static const char *const dirs[] = { "/usr", "/dev",	 "/proc",
+					    "/tmp", "/run/slipway", "/workspace",
+					    "/var" };
 
 	prepare(true);
 	for (size_t i = 0; i < ARRAY_LEN(dirs); i++)
