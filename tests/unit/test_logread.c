@@ -165,6 +165,20 @@ check_boundaries(struct logread *r)
 	}
 }
 
+Test(logread, a_walk_may_begin_at_a_known_frame)
+{
+	struct logread *r = logread_new(loop, pool, state, "j", 1);
+	const uint64_t known = LOGREAD_START + 5 * FRAME_LEN;
+
+	for (uint64_t offset = known; offset < known + 3 * FRAME_LEN; offset++) {
+		logread_find_boundary_from(r, known, offset, on_answer, &got);
+		loop_run(loop);
+		cr_assert_not(got.failed);
+		cr_assert_eq(got.next, offset - (offset - LOGREAD_START) % FRAME_LEN);
+	}
+	logread_free(r);
+}
+
 Test(logread, foreign_offsets_fall_back_to_a_frame)
 {
 	struct logread *r = logread_new(loop, pool, state, "j", 1);
