@@ -1,14 +1,22 @@
 /*
- * db: LMDB with group commit. db_env.c is the only file that sees lmdb.h.
+ * db: the store: LMDB, with a journal before it and group commit.
  *
  * Writing: on the loop, changes are gathered in units (db_begin ... db_end); all units
- * of a turn form a batch, which the store thread commits while the next one collects;
- * at once when it is idle. A unit's on_done runs on the loop after its batch is on disk.
- * A failed commit is fatal on purpose (abort; a restart rebuilds memory), except for
- * want of space: then units marked DB_ADMISSION are refused (on_done gets ERR_NO_SPACE),
- * the ballast file is given up, and the rest is committed without them.
- * Reading: committed state only, in read transactions that never outlive a turn.
- * One process per directory (flock); ERR_CONFLICT when another has it.
+ * of a turn form a batch; at once when the store is idle, else together with the next
+ * ones, it becomes one record of the journal: one write, one sync. Then it is settled:
+ * on_done of its units runs on the loop, readers see it. LMDB gets what is settled some
+ * time later, many batches in one transaction that tells up to where; what only the
+ * journal has at a crash is brought to LMDB by the next db_open(). What the journal
+ * cannot take LMDB commits itself, slower, with the same promises.
+ * A failed write is fatal on purpose (abort; a restart rebuilds memory), except for
+ * want of space. Then units marked DB_ADMISSION are refused (on_done gets ERR_NO_SPACE),
+ * the ballast file is given up, and the rest goes on: into the journal while it has
+ * room; after half a minute without any space that is fatal, too. What was settled stays
+ * in the journal until there is space.
+ * Reading: settled state only. What is read in one turn is one state, or a later one
+ * each time that something was settled in between.
+ * One process per directory (flock); ERR_CONFLICT when another has it, also when the
+ * journal that lies there is another database's.
  */
 #pragma once
 
@@ -40,7 +48,8 @@ struct db_opts {
 	const char *dir; /* state_dir/db, made when missing */
 	struct loop *loop;
 	int64_t map_size;
-	bool no_sync; /* benchmarks only */
+	bool no_sync;	  /* tests only */
+	int64_t apply_ms; /* changes are in the journal alone so long; 0: as usual */
 };
 
 struct db_val {
@@ -49,32 +58,31 @@ struct db_val {
 };
 
 struct db *db_open(const struct db_opts *o, struct err *e);
-/* Commits what is pending, waits for it (callbacks are run), closes. The loop must not
- * run afterwards. */
+/* Settles what is pending, waits for it (callbacks are run), closes; the journal is empty
+ * then unless space is out. The loop must not run afterwards. */
 void db_close(struct db *db);
 /* The random name of this installation, 16 hex digits, made at first open. */
 const char *db_instance(const struct db *db);
-/* 0..100 of the configured map in use; over 80 new work is refused by the caller. */
+/* 0..100 of the configured map in use, or about to be; over 80 new work is refused by
+ * the caller. */
 unsigned db_fill_percent(const struct db *db);
 
 /* May be refused for want of space; what builds on it waits for its on_done. */
 #define DB_ADMISSION 1u
 
 /* One unit at a time; put and del copy. on_done may be NULL; err is NULL when the unit
- * is on disk. It never runs inside db_end(). */
+ * is durable. It never runs inside db_end(). */
 void db_begin(struct db *db, unsigned flags);
 void db_put(struct db *db, enum db_table t, const void *key, size_t klen,
 	    const void *val, size_t vlen);
 void db_del(struct db *db, enum db_table t, const void *key, size_t klen);
 void db_end(struct db *db, void (*on_done)(void *arg, const struct err *err), void *arg);
-/* Units not yet on disk. */
+/* Units not yet settled. */
 unsigned db_pending(const struct db *db);
 
-/* Reading: one transaction is opened on first use and reset at the end of the turn
- * (and by db_read_end()); values are valid until then. 1 found, 0 not, -1 error. */
+/* Reading: values are valid until the end of the turn. 1 found, 0 not, -1 error. */
 int db_get(struct db *db, enum db_table t, const void *key, size_t klen,
 	   struct db_val *out, struct err *e);
-void db_read_end(struct db *db);
 /* Changes whenever there is something new to be read. */
 uint64_t db_version(const struct db *db);
 /* Walk keys that begin with prefix, from `from` on (or from the end of the prefix when
@@ -91,5 +99,6 @@ struct db_walk {
 int db_walk(struct db *db, const struct db_walk *w,
 	    bool (*fn)(void *arg, const struct db_val *key, const struct db_val *val),
 	    void *arg, struct err *e);
-/* Consistent copy of the whole database into dir; blocking, any thread but the loop's. */
+/* Consistent copy of the whole database into dir, with all that was settled before the
+ * call; blocking, any thread but the loop's. */
 int db_copy(struct db *db, const char *dir, struct err *e);

@@ -1,123 +1,44 @@
 /*
  * A unit's way to the disk:
  *
- *   db_begin .. db_end   loop: written into the arena of the open batch
- *   flush()              loop, end of turn: the open batch joins the ready one
- *   on_store_thread()    takes all that is ready, db_commit_batch(), and again
- *   on_settled()         loop, by eventfd: on_done of each unit, in order
+ *   db_begin .. db_end   written into the open batch
+ *   flush()              end of turn: the batch goes to the store thread,
+ *                        which puts it into the journal (db_writer.h)
+ *   on_news()            by eventfd: settled batches become visible (the overlay), then
+ *                        on_done of each unit, in order
+ *   on_turn_end()        batches that LMDB has by now leave the overlay, and are freed
  *
- * Batches are joined by linking their lists, so while one commit syncs the next grows
- * without copying, and the store thread goes on without waiting for the loop.
+ * A batch's memory is filled once and read by all: the store thread encodes it, the
+ * apply thread hands it to LMDB, readers are served from it.
  */
 #include "slipway/db.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <sys/eventfd.h>
-#include <time.h>
 
-#include "db_commit.h"
+#include "db_view.h"
+#include "db_writer.h"
 #include "slipway/log.h"
 #include "slipway/mem.h"
 
-#define CHUNK_SIZE (64u << 10)
-#define CHUNKS_SPARE 16 /* kept for the next batches */
-
-#define COOL_AFTER_SECONDS 1
-
 struct db {
-	struct db_env *env;
 	struct loop *loop;
+	struct db_env *env;
+	struct db_writer *writer;
+	struct db_view view;
 
-	/* loop thread */
-	struct batch open;
-	struct chunk *filling; /* the last one of open, or NULL */
-	struct unit *unit; /* between begin and end */
-	bool armed;	   /* on_turn_end will come in this turn */
-	bool reading;	   /* something was read in this turn */
+	struct batch *open; /* NULL until something is put */
+	struct unit *unit;  /* between begin and end */
 	uint64_t version;
 	unsigned pending;
-	struct chunks spare;
-	unsigned nspare;
+	struct chunk_pool chunks;
+
+	bool armed;		/* on_turn_end will come in this turn */
+	bool reading;		/* something was read in this turn */
+	struct batches applied; /* to be freed when nobody reads */
+	int news_fd;
 	struct loop_fd *watch;
-
-	int settled_fd; /* eventfd: there is something in settled */
-	pthread_t thread;
-	bool has_thread;
-	pthread_mutex_t lock;
-	pthread_cond_t on_ready, on_settled;
-	struct batch ready, settled; /* under lock */
-	bool stop;		     /* under lock */
-	bool warm;		     /* under lock: used since db_env_cool() */
-
-	struct db_commit commit; /* store thread */
 };
-
-static void
-batch_init(struct batch *b)
-{
-	STAILQ_INIT(&b->units);
-	STAILQ_INIT(&b->chunks);
-}
-
-static void
-batch_append(struct batch *to, struct batch *from)
-{
-	STAILQ_CONCAT(&to->units, &from->units);
-	STAILQ_CONCAT(&to->chunks, &from->chunks);
-}
-
-/*
- * The open batch.
- */
-
-static struct chunk *
-chunk_new(struct db *db, size_t size)
-{
-	struct chunk *c;
-
-	if (size <= CHUNK_SIZE && db->nspare > 0) {
-		c = STAILQ_FIRST(&db->spare);
-		STAILQ_REMOVE_HEAD(&db->spare, next);
-		db->nspare--;
-	} else {
-		if (size < CHUNK_SIZE)
-			size = CHUNK_SIZE;
-		c = xmalloc(sizeof(*c) + size);
-		c->size = size;
-	}
-	c->used = 0;
-	STAILQ_INSERT_TAIL(&db->open.chunks, c, next);
-	db->filling = c;
-	return c;
-}
-
-static void
-chunk_release(struct db *db, struct chunk *c)
-{
-	if (c->size != CHUNK_SIZE || db->nspare == CHUNKS_SPARE) {
-		free(c);
-		return;
-	}
-	STAILQ_INSERT_HEAD(&db->spare, c, next);
-	db->nspare++;
-}
-
-static void *
-arena_alloc(struct db *db, size_t size)
-{
-	const size_t align = alignof(max_align_t);
-	struct chunk *c = db->filling;
-	void *p;
-
-	size = (size + align - 1) / align * align;
-	if (!c || c->size - c->used < size)
-		c = chunk_new(db, size);
-	p = c->data + c->used;
-	c->used += size;
-	return p;
-}
 
 static void
 on_deferred(void *arg)
@@ -135,87 +56,38 @@ arm(struct db *db)
 	loop_defer(db->loop, on_deferred, NULL);
 }
 
-static void
-read_begin(struct db *db)
-{
-	if (db->reading)
-		return;
-	db->reading = true;
-	arm(db);
-	pthread_mutex_lock(&db->lock);
-	if (!db->warm) {
-		db->warm = true;
-		pthread_cond_signal(&db->on_ready);
-	}
-	pthread_mutex_unlock(&db->lock);
-}
-
-static void
-flush(struct db *db)
-{
-	if (STAILQ_EMPTY(&db->open.units))
-		return;
-	pthread_mutex_lock(&db->lock);
-	batch_append(&db->ready, &db->open);
-	pthread_cond_signal(&db->on_ready);
-	pthread_mutex_unlock(&db->lock);
-	db->filling = NULL;
-}
-
-static void
-on_turn_end(void *arg)
-{
-	struct db *db = arg;
-
-	if (db->unit)
-		log_fatal(LOG_STORE, "a unit was left open at the end of the turn");
-	db->armed = false;
-	db->reading = false;
-	db_env_read_end(db->env);
-	flush(db);
-}
+/*
+ * The open batch.
+ */
 
 void
 db_begin(struct db *db, unsigned flags)
 {
-	struct unit *u;
-
 	if (db->unit)
 		log_fatal(LOG_STORE, "a unit was begun inside another");
-	u = arena_alloc(db, sizeof(*u));
-	*u = (struct unit){.flags = flags};
-	STAILQ_INIT(&u->ops);
-	db->unit = u;
+	if (!db->open)
+		db->open = batch_new();
+	db->unit = batch_add_unit(db->open, &db->chunks, flags);
 }
 
 static struct op *
-op_new(struct db *db, enum db_table t, const void *key, size_t klen, size_t extra)
+op_new(struct db *db, enum db_table t, const void *key, size_t klen, size_t vlen)
 {
-	struct op *op;
-	uint8_t *p;
+	struct db_key row;
 
 	if (!db->unit)
 		log_fatal(LOG_STORE, "a change outside of a unit");
 	if (klen == 0 || klen > DB_KEY_MAX)
 		log_fatal(LOG_STORE, "a key of %zu bytes", klen);
-	op = arena_alloc(db, sizeof(*op) + klen + extra);
-	p = (uint8_t *)(op + 1);
-	memcpy(p, key, klen);
-	*op = (struct op){.table = t, .key = {p, klen}};
-	STAILQ_INSERT_TAIL(&db->unit->ops, op, next);
-	return op;
+	db_key_make(&row, t, key, klen);
+	return batch_add_op(db->open, &db->chunks, db->unit, &row, vlen);
 }
 
 void
 db_put(struct db *db, enum db_table t, const void *key, size_t klen, const void *val,
        size_t vlen)
 {
-	struct op *op = op_new(db, t, key, klen, vlen);
-	uint8_t *p = (uint8_t *)(op + 1) + klen;
-
-	if (vlen > 0)
-		memcpy(p, val, vlen);
-	op->val = (struct db_val){p, vlen};
+	batch_set_value(op_new(db, t, key, klen, vlen), val);
 }
 
 void
@@ -233,7 +105,6 @@ db_end(struct db *db, void (*on_done)(void *arg, const struct err *err), void *a
 		log_fatal(LOG_STORE, "a unit was ended that was not begun");
 	u->on_done = on_done;
 	u->arg = arg;
-	STAILQ_INSERT_TAIL(&db->open.units, u, next);
 	db->pending++;
 	arm(db);
 }
@@ -244,121 +115,112 @@ db_pending(const struct db *db)
 	return db->pending;
 }
 
-/*
- * The store thread.
- */
-
-/* Under lock, and so that it comes back with it. */
 static void
-wait_for_work(struct db *db)
+flush(struct db *db)
 {
-	struct timespec until;
-
-	if (!db->warm) {
-		pthread_cond_wait(&db->on_ready, &db->lock);
-		return;
-	}
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += COOL_AFTER_SECONDS;
-	if (pthread_cond_timedwait(&db->on_ready, &db->lock, &until) != ETIMEDOUT)
-		return;
-	db->warm = false;
-	pthread_mutex_unlock(&db->lock);
-	db_env_cool(db->env);
-	pthread_mutex_lock(&db->lock);
-}
-
-static void *
-on_store_thread(void *arg)
-{
-	struct db *db = arg;
-	struct batch b;
-
-	batch_init(&b);
-	pthread_mutex_lock(&db->lock);
-	for (;;) {
-		while (STAILQ_EMPTY(&db->ready.units) && !db->stop)
-			wait_for_work(db);
-		if (STAILQ_EMPTY(&db->ready.units))
-			break;
-		batch_append(&b, &db->ready);
-		db->warm = true;
-		pthread_mutex_unlock(&db->lock);
-
-		db_commit_batch(&db->commit, &b);
-
-		pthread_mutex_lock(&db->lock);
-		batch_append(&db->settled, &b);
-		pthread_cond_signal(&db->on_settled);
-		pthread_mutex_unlock(&db->lock);
-		if (eventfd_write(db->settled_fd, 1) < 0)
-			log_fatal(LOG_STORE, "eventfd: %s", strerror(errno));
-		db_env_prepare(db->env);
-		pthread_mutex_lock(&db->lock);
-	}
-	pthread_mutex_unlock(&db->lock);
-	return NULL;
+	if (db->open)
+		db_writer_submit(db->writer, STEAL(db->open));
 }
 
 /*
- * Back on the loop.
+ * What comes back.
  */
 
 static void
-settle(struct db *db, struct batch *b)
+show(struct db *db, const struct batch *b)
 {
 	struct unit *u;
-	struct chunk *c;
+	struct op *op;
+
+	STAILQ_FOREACH(u, &b->units, next) {
+		if (u->refused)
+			continue;
+		STAILQ_FOREACH(op, &u->ops, next) {
+			op->seq = b->seq;
+			db_overlay_show(&db->view.overlay, op);
+		}
+	}
+}
+
+static void
+settle(struct db *db, const struct batch *b)
+{
+	struct unit *u;
 	struct err full;
 
 	err_set(&full, ERR_NO_SPACE, "the database is out of space");
-	/* The callbacks shall see what was just committed. */
-	db_env_read_end(db->env);
+	/* The callbacks shall see what was just settled. */
+	show(db, b);
 	db->version++;
 	STAILQ_FOREACH(u, &b->units, next) {
 		db->pending--;
 		if (u->on_done)
 			u->on_done(u->arg, u->refused ? &full : NULL);
 	}
-	STAILQ_INIT(&b->units);
-	while ((c = STAILQ_FIRST(&b->chunks))) {
-		STAILQ_REMOVE_HEAD(&b->chunks, next);
-		chunk_release(db, c);
+}
+
+static void
+settle_all(struct db *db, struct batches *settled)
+{
+	struct batch *b;
+
+	while ((b = STAILQ_FIRST(settled))) {
+		STAILQ_REMOVE_HEAD(settled, to_settle);
+		settle(db, b);
 	}
 }
 
 static void
-on_settled(int fd, unsigned what, void *arg)
+on_news(int fd, unsigned what, void *arg)
 {
+	struct batches settled = STAILQ_HEAD_INITIALIZER(settled);
 	struct db *db = arg;
 	eventfd_t count;
-	struct batch b;
 
-	batch_init(&b);
 	if (eventfd_read(fd, &count) < 0 && errno != EAGAIN)
 		log_fatal(LOG_STORE, "eventfd: %s", strerror(errno));
-	pthread_mutex_lock(&db->lock);
-	batch_append(&b, &db->settled);
-	pthread_mutex_unlock(&db->lock);
-	settle(db, &b);
+	db_writer_take(db->writer, &settled, &db->applied);
+	settle_all(db, &settled);
+	if (!STAILQ_EMPTY(&db->applied))
+		arm(db);
 }
 
-/* Without the loop: callbacks may add units, so until none is left. */
 static void
-settle_all(struct db *db)
+forget(struct db *db, struct batch *b)
 {
-	struct batch b;
+	struct unit *u;
+	struct op *op;
 
-	batch_init(&b);
-	while (db->pending > 0) {
-		flush(db);
-		pthread_mutex_lock(&db->lock);
-		while (STAILQ_EMPTY(&db->settled.units))
-			pthread_cond_wait(&db->on_settled, &db->lock);
-		batch_append(&b, &db->settled);
-		pthread_mutex_unlock(&db->lock);
-		settle(db, &b);
+	STAILQ_FOREACH(u, &b->units, next)
+		STAILQ_FOREACH(op, &u->ops, next)
+			db_overlay_hide(&db->view.overlay, op);
+	batch_free(b, &db->chunks);
+}
+
+/* Nobody reads. */
+static void
+forget_applied(struct db *db)
+{
+	struct batch *b;
+
+	while ((b = STAILQ_FIRST(&db->applied))) {
+		STAILQ_REMOVE_HEAD(&db->applied, to_apply);
+		forget(db, b);
 	}
+}
+
+static void
+on_turn_end(void *arg)
+{
+	struct db *db = arg;
+
+	if (db->unit)
+		log_fatal(LOG_STORE, "a unit was left open at the end of the turn");
+	db->armed = false;
+	db->reading = false;
+	db_view_end(&db->view);
+	forget_applied(db);
+	flush(db);
 }
 
 /*
@@ -366,47 +228,17 @@ settle_all(struct db *db)
  */
 
 static int
-start_thread(struct db *db, struct err *e)
+open_parts(struct db *db, const struct db_opts *o, struct err *e)
 {
-	sigset_t all, old;
-	int rc;
-
-	/* Signals are the loop's. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	rc = pthread_create(&db->thread, NULL, on_store_thread, db);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	if (rc != 0) {
-		errno = rc;
-		return err_sys(e, "store thread");
-	}
-	pthread_setname_np(db->thread, "store");
-	db->has_thread = true;
-	return 0;
-}
-
-static void
-stop_thread(struct db *db)
-{
-	if (!db->has_thread)
-		return;
-	pthread_mutex_lock(&db->lock);
-	db->stop = true;
-	pthread_cond_signal(&db->on_ready);
-	pthread_mutex_unlock(&db->lock);
-	pthread_join(db->thread, NULL);
-}
-
-static void
-init_conditions(struct db *db)
-{
-	pthread_condattr_t attr;
-
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&db->on_ready, &attr);
-	pthread_cond_init(&db->on_settled, &attr);
-	pthread_condattr_destroy(&attr);
+	db->env = db_env_open(o, e);
+	if (!db->env)
+		return -1;
+	db->view.env = db->env;
+	db->news_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (db->news_fd < 0)
+		return err_sys(e, "eventfd");
+	db->writer = db_writer_new(o, db->env, db->news_fd, e);
+	return db->writer ? 0 : -1;
 }
 
 struct db *
@@ -415,57 +247,50 @@ db_open(const struct db_opts *o, struct err *e)
 	struct db *db = xcalloc(1, sizeof(*db));
 
 	db->loop = o->loop;
-	db->settled_fd = -1;
-	batch_init(&db->open);
-	batch_init(&db->ready);
-	batch_init(&db->settled);
-	STAILQ_INIT(&db->spare);
-	pthread_mutex_init(&db->lock, NULL);
-	init_conditions(db);
-
-	db->env = db_env_open(o, e);
-	if (!db->env)
-		goto fail;
-	db_commit_init(&db->commit, db->env, o->dir);
-	db->settled_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (db->settled_fd < 0) {
-		err_sys(e, "eventfd");
-		goto fail;
+	db->news_fd = -1;
+	STAILQ_INIT(&db->applied);
+	if (open_parts(db, o, e) < 0) {
+		db_close(db);
+		return NULL;
 	}
-	if (start_thread(db, e) < 0)
-		goto fail;
-	db->watch = loop_fd_new(db->loop, db->settled_fd, LOOP_READ, on_settled, db);
+	db->watch = loop_fd_new(db->loop, db->news_fd, LOOP_READ, on_news, db);
 	loop_on_turn_end(db->loop, on_turn_end, db);
 	return db;
-fail:
-	db_close(db);
-	return NULL;
+}
+
+/* Without the loop: callbacks may add units, so until none is left. */
+static void
+finish(struct db *db)
+{
+	struct batches settled = STAILQ_HEAD_INITIALIZER(settled);
+
+	while (db->pending > 0) {
+		/* Growing the map waits for readers. */
+		db_view_end(&db->view);
+		flush(db);
+		db_writer_wait_settled(db->writer);
+		db_writer_take(db->writer, &settled, &db->applied);
+		settle_all(db, &settled);
+	}
 }
 
 void
 db_close(struct db *db)
 {
-	struct chunk *c;
-
 	if (!db)
 		return;
+	finish(db);
 	if (db->env)
-		db_env_read_end(db->env);
-	settle_all(db);
-	stop_thread(db);
+		db_view_end(&db->view);
+	db_writer_free(db->writer);
+	forget_applied(db);
 	loop_fd_free(db->watch);
-	if (db->settled_fd >= 0)
-		close(db->settled_fd);
+	if (db->news_fd >= 0)
+		close(db->news_fd);
 	if (db->env)
 		db_env_close(db->env);
-	while ((c = STAILQ_FIRST(&db->spare))) {
-		STAILQ_REMOVE_HEAD(&db->spare, next);
-		free(c);
-	}
-	pthread_cond_destroy(&db->on_settled);
-	pthread_cond_destroy(&db->on_ready);
-	pthread_mutex_destroy(&db->lock);
-	db_commit_fini(&db->commit);
+	batch_free(db->open, NULL);
+	chunk_pool_clear(&db->chunks);
 	free(db);
 }
 
@@ -478,21 +303,31 @@ db_instance(const struct db *db)
 unsigned
 db_fill_percent(const struct db *db)
 {
-	return db_env_fill(db->env);
+	return db_writer_fill(db->writer);
 }
 
 /*
  * Reading.
  */
 
-int
-db_get(struct db *db, enum db_table t, const void *key, size_t klen,
-       struct db_val *out, struct err *e)
+static void
+read_begin(struct db *db)
 {
-	struct db_val k = {key, klen};
+	if (db->reading)
+		return;
+	db->reading = true;
+	arm(db);
+	db_writer_touch(db->writer);
+}
+
+int
+db_get(struct db *db, enum db_table t, const void *key, size_t klen, struct db_val *out,
+       struct err *e)
+{
+	struct db_val k = { key, klen };
 
 	read_begin(db);
-	return db_env_get(db->env, t, &k, out, e);
+	return db_view_get(&db->view, t, &k, out, e);
 }
 
 int
@@ -501,13 +336,7 @@ db_walk(struct db *db, const struct db_walk *w,
 	void *arg, struct err *e)
 {
 	read_begin(db);
-	return db_env_walk(db->env, w, fn, arg, e);
-}
-
-void
-db_read_end(struct db *db)
-{
-	db_env_read_end(db->env);
+	return db_view_walk(&db->view, w, fn, arg, e);
 }
 
 uint64_t
@@ -519,5 +348,6 @@ db_version(const struct db *db)
 int
 db_copy(struct db *db, const char *dir, struct err *e)
 {
+	db_writer_sync(db->writer);
 	return db_env_copy(db->env, dir, e);
 }

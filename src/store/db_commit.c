@@ -43,9 +43,10 @@ ballast_drop(struct db_commit *c)
 }
 
 void
-db_commit_init(struct db_commit *c, struct db_env *env, const char *dir)
+db_commit_init(struct db_commit *c, struct db_env *env, const char *dir,
+	       void (*on_full)(void *arg), void *arg)
 {
-	c->env = env;
+	*c = (struct db_commit){ .env = env, .on_full = on_full, .arg = arg };
 	c->dir = xstrdup(dir);
 	c->ballast = xasprintf("%s/ballast", dir);
 	ballast_make(c);
@@ -58,31 +59,56 @@ db_commit_fini(struct db_commit *c)
 	free(STEAL(c->dir));
 }
 
-static enum db_outcome
-try_commit(struct db_commit *c, struct batch *b, bool admit, struct err *e)
+bool
+db_commit_is_full(const struct db_commit *c)
+{
+	return atomic_load(&c->full);
+}
+
+void
+db_commit_hurry(struct db_commit *c, bool hurry)
+{
+	atomic_store(&c->hurry, hurry);
+}
+
+static void
+add_batch(struct db_commit *c, struct batch *b, bool admit)
 {
 	struct unit *u;
 	struct op *op;
 
-	db_env_begin(c->env);
 	STAILQ_FOREACH(u, &b->units, next) {
-		u->refused = !admit && (u->flags & DB_ADMISSION);
+		if (b->direct && !admit && (u->flags & DB_ADMISSION))
+			u->refused = true;
 		if (u->refused)
 			continue;
 		STAILQ_FOREACH(op, &u->ops, next) {
 			if (op->del)
-				db_env_del(c->env, op->table, &op->key);
+				db_env_del(c->env, &op->row);
 			else
-				db_env_put(c->env, op->table, &op->key, &op->val);
+				db_env_put(c->env, &op->row, &op->val);
 		}
 	}
-	return db_env_commit(c->env, e);
+}
+
+static enum db_outcome
+try_commit(struct db_commit *c, const struct batches *list, bool admit, struct err *e)
+{
+	uint64_t seq = 0;
+	struct batch *b;
+
+	db_env_begin(c->env);
+	STAILQ_FOREACH(b, list, to_apply) {
+		add_batch(c, b, admit);
+		seq = b->seq;
+	}
+	return db_env_commit(c->env, seq, e);
 }
 
 static void
 wait_for_disk(int waited, const struct err *e)
 {
-	struct timespec second = {.tv_sec = 1};
+	struct timespec second = { .tv_sec = 1 };
 
 	if (waited == DISK_WAIT_SECONDS)
 		log_fatal(LOG_STORE, "disk still full after %d s: %s", waited, e->msg);
@@ -91,27 +117,33 @@ wait_for_disk(int waited, const struct err *e)
 		;
 }
 
-void
-db_commit_batch(struct db_commit *c, struct batch *b)
+int
+db_commit_apply(struct db_commit *c, const struct batches *list, struct err *e)
 {
 	enum db_outcome outcome;
 	bool admit = true;
 	int waited = 0;
-	struct err e;
 
-	while ((outcome = try_commit(c, b, admit, &e)) != DB_COMMITTED) {
+	while ((outcome = try_commit(c, list, admit, e)) != DB_COMMITTED) {
 		if (outcome == DB_BROKEN)
-			log_fatal(LOG_STORE, "%s", e.msg);
+			log_fatal(LOG_STORE, "%s", e->msg);
+		if (!atomic_exchange(&c->full, true))
+			c->on_full(c->arg);
 		if (outcome == DB_DISK_FULL && c->has_ballast)
 			ballast_drop(c);
 		else if (admit)
-			log_warn(LOG_STORE, "no space, new work is refused: %s", e.msg);
+			log_warn(LOG_STORE, "no space, new work is refused: %s",
+				 e->msg);
+		else if (outcome == DB_DISK_FULL && atomic_load(&c->hurry))
+			return -1;
 		else if (outcome == DB_DISK_FULL)
-			wait_for_disk(waited++, &e);
-		else if (db_env_grow(c->env, &e) < 0)
-			log_fatal(LOG_STORE, "%s", e.msg);
+			wait_for_disk(waited++, e);
+		else if (db_env_grow(c->env, e) < 0)
+			log_fatal(LOG_STORE, "%s", e->msg);
 		admit = false;
 	}
+	atomic_store(&c->full, false);
 	if (!c->has_ballast)
 		ballast_make(c);
+	return 0;
 }

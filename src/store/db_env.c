@@ -2,16 +2,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <lmdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <sys/vfs.h>
-#include <time.h>
 
-#include "db_ahead.h"
+#include "db_dir.h"
 #include "db_key.h"
 #include "db_map.h"
 #include "slipway/fs.h"
@@ -21,8 +16,6 @@
 #include "slipway/wire.h"
 
 #define INSTANCE_LEN 16
-#define LOCK_WAIT_MS 2000
-#define LOCK_PAUSE_MS 5
 /* LMDB reports a write that the file system cut short as EIO; with less than this free
  * that is taken for what it is. */
 #define DISK_FULL_BELOW (16u << 20)
@@ -34,13 +27,15 @@ struct db_env {
 	int lock_fd;
 	uint64_t quota; /* the map as configured; a grown one admits no more work */
 	char instance[INSTANCE_LEN + 1];
-	atomic_uint fill;
+	uint64_t applied; /* at the opening */
+	_Atomic uint64_t used;
 	struct db_map map;
 
 	MDB_txn *wtxn; /* NULL when beginning failed */
 	int wrc;       /* first failure of the transaction */
 
 	MDB_txn *rtxn; /* kept between reads, reset when not reading */
+	uint64_t rseq;
 	bool reading;
 	pthread_rwlock_t map_lock; /* shared: a reader is in the map; excl.: it moves */
 	/* A copy lasts; growing waits for it here, where the reader does not queue. */
@@ -70,65 +65,15 @@ to_lmdb(const struct db_val *v)
 	union {
 		const void *in;
 		void *out;
-	} p = {.in = v->data};
+	} p = { .in = v->data };
 
-	return (MDB_val){.mv_size = v->len, .mv_data = p.out};
+	return (MDB_val){ .mv_size = v->len, .mv_data = p.out };
 }
 
 static struct db_val
 from_lmdb(const MDB_val *v)
 {
-	return (struct db_val){.data = v->mv_data, .len = v->mv_size};
-}
-
-static MDB_val
-tree_key(struct db_key *k, enum db_table t, const void *key, size_t len)
-{
-	db_key_make(k, t, key, len);
-	return (MDB_val){.mv_size = k->len, .mv_data = k->bytes};
-}
-
-static int
-check_file_system(const char *dir, struct err *e)
-{
-	static const uint32_t remote[] = {NFS_SUPER_MAGIC, SMB_SUPER_MAGIC,
-					  0xFF534D42 /* CIFS */, 0xFE534D42 /* SMB2 */};
-	struct statfs st;
-
-	if (statfs(dir, &st) < 0)
-		return err_sys(e, "%s", dir);
-	for (size_t i = 0; i < ARRAY_LEN(remote); i++)
-		if ((uint32_t)st.f_type == remote[i])
-			return err_set(e, ERR_INVALID,
-				       "%s is on a network file system; the database "
-				       "needs a local one",
-				       dir);
-	return 0;
-}
-
-static int
-take_lock(struct db_env *env, struct err *e)
-{
-	cleanup_free char *path = xasprintf("%s/lock", env->dir);
-	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_MS * 1000000};
-	int rc;
-
-	env->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (env->lock_fd < 0)
-		return err_sys(e, "%s", path);
-	/* A child that a killed daemon was just starting has the lock until its exec. */
-	rc = flock(env->lock_fd, LOCK_EX | LOCK_NB);
-	for (int i = 0; rc < 0 && i < LOCK_WAIT_MS / LOCK_PAUSE_MS; i++) {
-		nanosleep(&pause, NULL);
-		rc = flock(env->lock_fd, LOCK_EX | LOCK_NB);
-	}
-	if (rc == 0)
-		return 0;
-	if (errno == EWOULDBLOCK)
-		return err_set(e, ERR_CONFLICT,
-			       "another slipwayd uses this state directory (%s)",
-			       env->dir);
-	return err_sys(e, "lock %s", path);
+	return (struct db_val){ .data = v->mv_data, .len = v->mv_size };
 }
 
 static int
@@ -156,11 +101,18 @@ open_lmdb(struct db_env *env, const struct db_opts *o, struct err *e)
 	return 0;
 }
 
+static MDB_val
+meta_row(struct db_key *row, const char *name)
+{
+	db_key_make(row, DB_META, name, strlen(name));
+	return (MDB_val){ .mv_size = row->len, .mv_data = row->bytes };
+}
+
 static int
 meta_get(struct db_env *env, MDB_txn *txn, const char *name, MDB_val *out)
 {
-	struct db_key buf;
-	MDB_val k = tree_key(&buf, DB_META, name, strlen(name));
+	struct db_key row;
+	MDB_val k = meta_row(&row, name);
 
 	return mdb_get(txn, env->tree, &k, out);
 }
@@ -168,23 +120,53 @@ meta_get(struct db_env *env, MDB_txn *txn, const char *name, MDB_val *out)
 static int
 meta_put(struct db_env *env, MDB_txn *txn, const char *name, struct db_val val)
 {
-	struct db_key buf;
-	MDB_val k = tree_key(&buf, DB_META, name, strlen(name)), v = to_lmdb(&val);
+	struct db_key row;
+	MDB_val k = meta_row(&row, name), v = to_lmdb(&val);
 
 	return mdb_put(txn, env->tree, &k, &v, 0);
+}
+
+/* The last change that this state has. Absent before the first. */
+static int
+get_applied(struct db_env *env, MDB_txn *txn, uint64_t *seq, struct err *e)
+{
+	struct wire_r r;
+	MDB_val v;
+	int rc = meta_get(env, txn, "applied", &v);
+
+	*seq = 0;
+	if (rc == MDB_NOTFOUND)
+		return 0;
+	if (rc != 0)
+		return lmdb_err(e, rc, "applied");
+	wire_r_init(&r, v.mv_data, v.mv_size);
+	*seq = wire_r_u64(&r);
+	return wire_r_done(&r) ? 0
+			       : err_set(e, ERR_CORRUPT,
+					 "%s: bad record of what is applied", env->dir);
+}
+
+static int
+put_applied(struct db_env *env, MDB_txn *txn, uint64_t seq)
+{
+	uint8_t bytes[8];
+
+	for (unsigned i = 0; i < sizeof(bytes); i++)
+		bytes[i] = (uint8_t)(seq >> 8 * i);
+	return meta_put(env, txn, "applied", (struct db_val){ bytes, sizeof(bytes) });
 }
 
 static int
 create_meta(struct db_env *env, MDB_txn *txn, struct err *e)
 {
-	const uint8_t schema[4] = {DB_SCHEMA & 0xff, DB_SCHEMA >> 8 & 0xff};
+	const uint8_t schema[4] = { DB_SCHEMA & 0xff, DB_SCHEMA >> 8 & 0xff };
 	int rc;
 
 	id_random_hex(env->instance, INSTANCE_LEN);
-	rc = meta_put(env, txn, "schema", (struct db_val){schema, sizeof(schema)});
+	rc = meta_put(env, txn, "schema", (struct db_val){ schema, sizeof(schema) });
 	if (rc == 0)
 		rc = meta_put(env, txn, "instance",
-			      (struct db_val){env->instance, INSTANCE_LEN});
+			      (struct db_val){ env->instance, INSTANCE_LEN });
 	return rc == 0 ? 0 : lmdb_err(e, rc, "first record");
 }
 
@@ -214,15 +196,15 @@ check_meta(struct db_env *env, MDB_txn *txn, struct err *e)
 	if (rc != 0 || v.mv_size != INSTANCE_LEN)
 		return err_set(e, ERR_CORRUPT, "%s: bad instance record", env->dir);
 	memcpy(env->instance, v.mv_data, INSTANCE_LEN);
-	return 0;
+	return get_applied(env, txn, &env->applied, e);
 }
 
-/* Pages that hold something, as a share of the quota. The high-water mark of the file
- * would not do: it never falls when jobs are deleted. */
-static unsigned
-measure_fill(struct db_env *env, MDB_txn *txn)
+/* Pages that hold something. The high-water mark of the file would not do: it never
+ * falls when jobs are deleted. */
+static uint64_t
+measure_used(struct db_env *env, MDB_txn *txn)
 {
-	uint64_t bytes = 0, percent;
+	uint64_t bytes = 0;
 	MDB_stat st;
 
 	/* 0 is LMDB's free list */
@@ -231,8 +213,7 @@ measure_fill(struct db_env *env, MDB_txn *txn)
 			bytes += (st.ms_branch_pages + st.ms_leaf_pages +
 				  st.ms_overflow_pages) *
 				 (uint64_t)st.ms_psize;
-	percent = bytes * 100 / env->quota;
-	return percent > 100 ? 100 : (unsigned)percent;
+	return bytes;
 }
 
 static int
@@ -251,7 +232,7 @@ open_tree(struct db_env *env, struct err *e)
 		mdb_txn_abort(txn);
 		return -1;
 	}
-	atomic_store(&env->fill, measure_fill(env, txn));
+	atomic_store(&env->used, measure_used(env, txn));
 	rc = mdb_txn_commit(txn);
 	return rc == 0 ? 0 : lmdb_err(e, rc, "first commit");
 }
@@ -275,12 +256,10 @@ db_env_open(const struct db_opts *o, struct err *e)
 	struct db_env *env = xcalloc(1, sizeof(*env));
 
 	env->dir = xstrdup(o->dir);
-	env->lock_fd = -1;
 	init_map_lock(env);
 	pthread_mutex_init(&env->copying, NULL);
-	if (fs_mkdir_p(env->dir, 0700, e) < 0 || check_file_system(env->dir, e) < 0 ||
-	    take_lock(env, e) < 0 || open_lmdb(env, o, e) < 0 ||
-	    open_tree(env, e) < 0) {
+	env->lock_fd = db_dir_take(env->dir, e);
+	if (env->lock_fd < 0 || open_lmdb(env, o, e) < 0 || open_tree(env, e) < 0) {
 		db_env_close(env);
 		return NULL;
 	}
@@ -309,11 +288,27 @@ db_env_instance(const struct db_env *env)
 	return env->instance;
 }
 
-unsigned
-db_env_fill(const struct db_env *env)
+uint64_t
+db_env_applied(const struct db_env *env)
 {
-	return atomic_load_explicit(&env->fill, memory_order_relaxed);
+	return env->applied;
 }
+
+uint64_t
+db_env_used(const struct db_env *env)
+{
+	return atomic_load_explicit(&env->used, memory_order_relaxed);
+}
+
+uint64_t
+db_env_quota(const struct db_env *env)
+{
+	return env->quota;
+}
+
+/*
+ * The writer.
+ */
 
 void
 db_env_begin(struct db_env *env)
@@ -323,21 +318,18 @@ db_env_begin(struct db_env *env)
 }
 
 void
-db_env_put(struct db_env *env, enum db_table t, const struct db_val *key,
-	   const struct db_val *val)
+db_env_put(struct db_env *env, const struct db_val *row, const struct db_val *val)
 {
-	struct db_key buf;
-	MDB_val k = tree_key(&buf, t, key->data, key->len), v = to_lmdb(val);
+	MDB_val k = to_lmdb(row), v = to_lmdb(val);
 
 	if (env->wrc == 0)
 		env->wrc = mdb_put(env->wtxn, env->tree, &k, &v, 0);
 }
 
 void
-db_env_del(struct db_env *env, enum db_table t, const struct db_val *key)
+db_env_del(struct db_env *env, const struct db_val *row)
 {
-	struct db_key buf;
-	MDB_val k = tree_key(&buf, t, key->data, key->len);
+	MDB_val k = to_lmdb(row);
 	int rc;
 
 	if (env->wrc != 0)
@@ -359,20 +351,22 @@ is_disk_full(const struct db_env *env, int rc)
 }
 
 enum db_outcome
-db_env_commit(struct db_env *env, struct err *e)
+db_env_commit(struct db_env *env, uint64_t seq, struct err *e)
 {
 	MDB_txn *txn = STEAL(env->wtxn);
-	unsigned fill = 0;
+	uint64_t used = 0;
 	int rc = env->wrc;
 
+	if (rc == 0)
+		rc = put_applied(env, txn, seq);
 	if (rc == 0) {
-		fill = measure_fill(env, txn);
+		used = measure_used(env, txn);
 		rc = mdb_txn_commit(txn);
 	} else if (txn) {
 		mdb_txn_abort(txn);
 	}
 	if (rc == 0) {
-		atomic_store_explicit(&env->fill, fill, memory_order_relaxed);
+		atomic_store_explicit(&env->used, used, memory_order_relaxed);
 		return DB_COMMITTED;
 	}
 	lmdb_err(e, rc, "commit");
@@ -408,30 +402,24 @@ db_env_grow(struct db_env *env, struct err *e)
 }
 
 void
-db_env_prepare(struct db_env *env)
-{
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
-	MDB_envinfo info;
-	int fd;
-
-	if (mdb_env_info(env->env, &info) == 0 && mdb_env_get_fd(env->env, &fd) == 0)
-		db_ahead_keep(fd, env->dir, (info.me_last_pgno + 1) * page,
-			      info.me_mapsize);
-}
-
-void
 db_env_cool(struct db_env *env)
 {
 	db_map_cool(&env->map);
 }
 
-static int
-read_begin(struct db_env *env, struct err *e)
+/*
+ * The reader.
+ */
+
+int
+db_env_read_begin(struct db_env *env, uint64_t *seq, struct err *e)
 {
 	int rc;
 
-	if (env->reading)
+	if (env->reading) {
+		*seq = env->rseq;
 		return 0;
+	}
 	pthread_rwlock_rdlock(&env->map_lock);
 	if (env->rtxn)
 		rc = mdb_txn_renew(env->rtxn);
@@ -442,6 +430,11 @@ read_begin(struct db_env *env, struct err *e)
 		return lmdb_err(e, rc, "read");
 	}
 	env->reading = true;
+	if (get_applied(env, env->rtxn, &env->rseq, e) < 0) {
+		db_env_read_end(env);
+		return -1;
+	}
+	*seq = env->rseq;
 	return 0;
 }
 
@@ -456,18 +449,12 @@ db_env_read_end(struct db_env *env)
 }
 
 int
-db_env_get(struct db_env *env, enum db_table t, const struct db_val *key,
-	   struct db_val *out, struct err *e)
+db_env_get(struct db_env *env, const struct db_val *row, struct db_val *out,
+	   struct err *e)
 {
-	struct db_key buf;
-	MDB_val k, v;
+	MDB_val k = to_lmdb(row), v;
 	int rc;
 
-	if (key->len == 0 || key->len > DB_KEY_MAX)
-		return err_set(e, ERR_INTERNAL, "database: key of %zu bytes", key->len);
-	if (read_begin(env, e) < 0)
-		return -1;
-	k = tree_key(&buf, t, key->data, key->len);
 	rc = mdb_get(env->rtxn, env->tree, &k, &v);
 	if (rc == MDB_NOTFOUND)
 		return 0;
@@ -477,92 +464,71 @@ db_env_get(struct db_env *env, enum db_table t, const struct db_val *key,
 	return 1;
 }
 
-/* A walk in terms of the tree: the prefix is never empty. */
-struct tree_walk {
-	struct db_key prefix, start;
-	bool skip; /* the start itself */
-};
-
-static void
-tree_walk_init(struct tree_walk *tw, const struct db_walk *w)
+static int
+rows_result(struct db_rows *rows, int rc, const MDB_val *k, const MDB_val *v,
+	    struct err *e)
 {
-	tree_key(&tw->prefix, w->table, w->prefix, w->prefix_len);
-	if (db_key_is_by_job(w->table))
-		tw->prefix.len--;
-	tw->start = tw->prefix;
-	tw->skip = false;
-	if (w->from) {
-		tree_key(&tw->start, w->table, w->from, w->from_len);
-		tw->skip = w->skip_from;
-	} else if (w->reverse) {
-		db_key_make_successor(&tw->start);
-		tw->skip = true;
-	}
-}
-
-static bool
-is_start(const struct tree_walk *tw, const MDB_val *k)
-{
-	return k->mv_size == tw->start.len &&
-	       memcmp(k->mv_data, tw->start.bytes, tw->start.len) == 0;
-}
-
-static bool
-is_inside(const struct tree_walk *tw, const MDB_val *k)
-{
-	return k->mv_size >= tw->prefix.len &&
-	       memcmp(k->mv_data, tw->prefix.bytes, tw->prefix.len) == 0;
+	rows->row = rc == 0 ? from_lmdb(k) : (struct db_val){ 0 };
+	rows->val = rc == 0 ? from_lmdb(v) : (struct db_val){ 0 };
+	return rc == 0 || rc == MDB_NOTFOUND ? 0 : lmdb_err(e, rc, "walk");
 }
 
 static int
-seek(MDB_cursor *c, struct tree_walk *tw, bool reverse, MDB_val *k, MDB_val *v)
+seek(MDB_cursor *c, const struct db_val *from, bool reverse, bool skip, MDB_val *k,
+     MDB_val *v)
 {
+	struct db_val at;
 	int rc;
 
-	*k = (MDB_val){.mv_size = tw->start.len, .mv_data = tw->start.bytes};
+	*k = to_lmdb(from);
 	rc = mdb_cursor_get(c, k, v, MDB_SET_RANGE);
 	if (rc == MDB_NOTFOUND && reverse)
 		return mdb_cursor_get(c, k, v, MDB_LAST);
 	if (rc != 0)
 		return rc;
-	if (is_start(tw, k) ? tw->skip : reverse)
+	at = from_lmdb(k);
+	if (db_row_compare(&at, from) == 0 ? skip : reverse)
 		return mdb_cursor_get(c, k, v, reverse ? MDB_PREV : MDB_NEXT);
 	return 0;
 }
 
 int
-db_env_walk(struct db_env *env, const struct db_walk *w,
-	    bool (*fn)(void *arg, const struct db_val *key, const struct db_val *val),
-	    void *arg, struct err *e)
+db_env_rows_open(struct db_env *env, struct db_rows *rows, const struct db_val *from,
+		 bool skip, struct err *e)
 {
-	struct tree_walk tw;
 	MDB_cursor *c;
 	MDB_val k, v;
-	int rc;
+	int rc = mdb_cursor_open(env->rtxn, env->tree, &c);
 
-	if (w->prefix_len > DB_KEY_MAX || w->from_len > DB_KEY_MAX)
-		return err_set(e, ERR_INTERNAL, "database: key too long");
-	if (db_key_is_by_job(w->table) && (w->prefix_len || w->from))
-		return err_set(e, ERR_INTERNAL, "database: walk of a part of it");
-	if (read_begin(env, e) < 0)
-		return -1;
-	tree_walk_init(&tw, w);
-	rc = mdb_cursor_open(env->rtxn, env->tree, &c);
 	if (rc != 0)
 		return lmdb_err(e, rc, "walk");
-	rc = seek(c, &tw, w->reverse, &k, &v);
-	while (rc == 0 && is_inside(&tw, &k)) {
-		struct db_val val = from_lmdb(&v), row = from_lmdb(&k), key;
-
-		if (db_key_of_row(w->table, &row, &key) && !fn(arg, &key, &val))
-			break;
-		rc = mdb_cursor_get(c, &k, &v, w->reverse ? MDB_PREV : MDB_NEXT);
-	}
-	mdb_cursor_close(c);
-	if (rc != 0 && rc != MDB_NOTFOUND)
-		return lmdb_err(e, rc, "walk");
-	return 0;
+	rows->cursor = c;
+	rc = seek(c, from, rows->reverse, skip, &k, &v);
+	if (rows_result(rows, rc, &k, &v, e) == 0)
+		return 0;
+	db_env_rows_close(rows);
+	return -1;
 }
+
+int
+db_env_rows_next(struct db_rows *rows, struct err *e)
+{
+	MDB_val k, v;
+	int rc = mdb_cursor_get(rows->cursor, &k, &v,
+				rows->reverse ? MDB_PREV : MDB_NEXT);
+
+	return rows_result(rows, rc, &k, &v, e);
+}
+
+void
+db_env_rows_close(struct db_rows *rows)
+{
+	mdb_cursor_close(rows->cursor);
+}
+
+/*
+ * The copier.
+ */
 
 int
 db_env_copy(struct db_env *env, const char *dir, struct err *e)

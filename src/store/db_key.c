@@ -28,6 +28,14 @@ db_key_make_successor(struct db_key *k)
 	k->bytes[k->len - 1]++;
 }
 
+int
+db_row_compare(const struct db_val *a, const struct db_val *b)
+{
+	int d = memcmp(a->data, b->data, a->len < b->len ? a->len : b->len);
+
+	return d ? d : (a->len > b->len) - (a->len < b->len);
+}
+
 bool
 db_key_of_row(enum db_table t, const struct db_val *row, struct db_val *key)
 {

@@ -6,6 +6,7 @@
 
 #include <criterion/criterion.h>
 #include <limits.h>
+#include <sys/wait.h>
 
 #include "slipway/db.h"
 #include "slipway/fs.h"
@@ -13,11 +14,13 @@
 
 #define MAP (INT64_C(64) << 20)
 #define MIB (1u << 20)
+#define NEVER (INT64_C(1) << 40) /* for apply_ms: only when asked or closed */
 
 static char dir[PATH_MAX];
 static struct loop *loop;
 static struct db *db;
 static struct err err;
+static int64_t apply_ms;
 
 static inline void
 make_dir(void)
@@ -31,7 +34,7 @@ make_dir(void)
 static inline void
 open_sized(int64_t map_size)
 {
-	struct db_opts o = {.dir = dir, .map_size = map_size};
+	struct db_opts o = {.dir = dir, .map_size = map_size, .apply_ms = apply_ms};
 
 	loop = loop_new(&err);
 	cr_assert_not_null(loop, "%s", err.msg);
@@ -152,6 +155,35 @@ commit(const char *key, const char *val)
 	db_begin(db, 0);
 	put(key, val);
 	cr_assert_eq(end_and_wait(), ERR_NONE);
+}
+
+/* In a process that ends as if it were killed after fn, with the database open. */
+static inline void
+crash_after(void (*fn)(void))
+{
+	int status;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		open_sized(MAP);
+		fn();
+		_exit(0);
+	}
+	cr_assert_eq(waitpid(pid, &status, 0), pid);
+	cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static inline enum err_code
+try_open(void)
+{
+	struct db_opts o = {.dir = dir, .map_size = MAP, .loop = loop_new(&err)};
+	struct db *other;
+
+	err = (struct err){0};
+	other = db_open(&o, &err);
+	db_close(other);
+	loop_free(o.loop);
+	return other ? ERR_NONE : err.code;
 }
 
 struct chain {

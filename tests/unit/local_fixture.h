@@ -68,7 +68,11 @@ fx_open(const struct conf_runner *conf, struct err *e)
 		.on_changed = on_changed,
 	};
 
-	return runner_local_ops.open(conf, &env, e);
+	struct runner *r = runner_local_ops.open(conf, &env, e);
+
+	if (r)
+		runner_local_ops.begin(r, &env);
+	return r;
 }
 
 static void fx_run_until(bool (*until)(void));

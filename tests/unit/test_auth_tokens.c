@@ -160,7 +160,6 @@ stored_use(const struct token *t)
 
 	cr_assert_eq(db_get(db, DB_TOKEN, t->hash, sizeof(t->hash), &v, &err), 1);
 	cr_assert_eq(token_decode(t->hash, v.data, v.len, &out, &err), 0);
-	db_read_end(db);
 	return out.used_at;
 }
 

@@ -149,7 +149,7 @@ on_row_collect(void *arg, const struct db_val *key, const struct db_val *val)
 	return true;
 }
 
-#define KEYS 200
+#define ROWS_MAX 340 /* 4 + 16 + 64 + 256 different keys */
 struct model {
 	uint8_t key[4];
 	size_t len;
@@ -200,45 +200,94 @@ walk_model(const struct model *all, size_t n, const struct db_walk *w,
 	}
 }
 
+static void
+insert_model(struct model *all, size_t *n, const struct model *m)
+{
+	for (size_t i = 0; i < *n; i++)
+		if (compare_model(&all[i], m) == 0)
+			return;
+	all[(*n)++] = *m;
+}
+
+/* One unit of random changes; puts may be of what is there, deletions of what is not. */
+static void
+change_randomly(struct model *all, size_t *n, unsigned changes)
+{
+	db_begin(db, 0);
+	for (unsigned i = 0; i < changes; i++) {
+		struct model m = random_key(1);
+
+		if (rand() % 4 > 0) {
+			insert_model(all, n, &m);
+			db_put(db, DB_BY_TIME, m.key, m.len, "", 0);
+			continue;
+		}
+		if (*n > 0 && rand() % 2)
+			m = all[(size_t)rand() % *n];
+		for (size_t k = 0; k < *n; k++)
+			if (compare_model(&all[k], &m) == 0)
+				all[k--] = all[--*n];
+		db_del(db, DB_BY_TIME, m.key, m.len);
+	}
+	cr_assert_eq(end_and_wait(), ERR_NONE);
+	qsort(all, *n, sizeof(all[0]), compare_model);
+}
+
+static void
+expect_random_walk(const struct model *all, size_t n)
+{
+	cleanup_strbuf struct strbuf got = {0}, want = {0};
+	struct model prefix = random_key(0), from = random_key(1);
+	struct db_walk w = {.table = DB_BY_TIME, .prefix = prefix.key,
+			    .prefix_len = prefix.len, .reverse = rand() % 2,
+			    .skip_from = rand() % 2};
+
+	if (rand() % 2) {
+		memcpy(from.key, prefix.key, prefix.len);
+		if (from.len < prefix.len)
+			from.len = prefix.len;
+		w.from = from.key;
+		w.from_len = from.len;
+	}
+	walk_model(all, n, &w, &want);
+	cr_assert_eq(db_walk(db, &w, on_row_collect, &got, &err), 0);
+	cr_assert(got.len == want.len &&
+		  memcmp(strbuf_str(&got), strbuf_str(&want), got.len) == 0);
+}
+
+/* Rows in LMDB, in the journal only, in both, and deleted there. */
 Test(db, walks_like_a_sorted_list)
 {
-	struct model all[KEYS];
+	struct model all[ROWS_MAX];
 	size_t n = 0;
 
 	srand(7);
-	db_begin(db, 0);
-	for (size_t i = 0; i < KEYS; i++) {
-		struct model m = random_key(1);
-		size_t at = 0;
-
-		while (at < n && compare_model(&all[at], &m))
-			at++;
-		if (at == n)
-			all[n++] = m;
-		db_put(db, DB_BY_TIME, m.key, m.len, "", 0);
-	}
-	cr_assert_eq(end_and_wait(), ERR_NONE);
-	qsort(all, n, sizeof(all[0]), compare_model);
-
-	for (int i = 0; i < 5000; i++) {
-		cleanup_strbuf struct strbuf got = {0}, want = {0};
-		struct model prefix = random_key(0), from = random_key(1);
-		struct db_walk w = {.table = DB_BY_TIME, .prefix = prefix.key,
-				    .prefix_len = prefix.len, .reverse = rand() % 2,
-				    .skip_from = rand() % 2};
-
-		if (rand() % 2) {
-			memcpy(from.key, prefix.key, prefix.len);
-			if (from.len < prefix.len)
-				from.len = prefix.len;
-			w.from = from.key;
-			w.from_len = from.len;
+	for (unsigned round = 0; round < 3; round++) {
+		close_db();
+		apply_ms = NEVER;
+		open_sized(MAP);
+		for (unsigned unit = 0; unit < 3; unit++) {
+			for (int i = 0; i < 1000; i++)
+				expect_random_walk(all, n);
+			change_randomly(all, &n, 60);
 		}
-		walk_model(all, n, &w, &want);
-		cr_assert_eq(db_walk(db, &w, on_row_collect, &got, &err), 0);
-		cr_assert(got.len == want.len &&
-			  memcmp(strbuf_str(&got), strbuf_str(&want), got.len) == 0,
-			  "case %d", i);
+	}
+}
+
+/* The same while batches leave for LMDB all the time. */
+Test(db, shows_the_newest_state_wherever_it_is)
+{
+	struct model all[ROWS_MAX];
+	size_t n = 0;
+
+	srand(8);
+	close_db();
+	apply_ms = 1;
+	open_sized(MAP);
+	for (int i = 0; i < 1000; i++) {
+		change_randomly(all, &n, 1 + (unsigned)rand() % 5);
+		expect_random_walk(all, n);
+		expect_random_walk(all, n);
 	}
 }
 
