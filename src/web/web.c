@@ -22,6 +22,7 @@ static const struct http_route routes[] = {
 	{ HTTP_GET, "/jobs", 0, api_list },
 	{ HTTP_GET, "/jobs/status", 0, api_status },
 	{ HTTP_GET, "/jobs/logs", 0, api_logs },
+	{ HTTP_GET, "/jobs/lines", 0, api_lines },
 	{ HTTP_POST, "/jobs/submit", HTTP_ROUTE_CHANGES, api_submit },
 	{ HTTP_POST, "/jobs/validate", HTTP_ROUTE_CHANGES, api_validate },
 	{ HTTP_POST, "/jobs/cancel", HTTP_ROUTE_CHANGES, api_cancel },

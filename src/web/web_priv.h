@@ -70,5 +70,6 @@ void api_retry(struct http_req r, void *arg);
 void api_list(struct http_req r, void *arg);
 void api_status(struct http_req r, void *arg);
 void api_logs(struct http_req r, void *arg);
+void api_lines(struct http_req r, void *arg);
 void page_dashboard(struct http_req r, void *arg);
 void page_css(struct http_req r, void *arg);
