@@ -30,6 +30,7 @@ enum http_method { HTTP_GET, HTTP_POST, HTTP_PUT, HTTP_DELETE, HTTP_METHODS };
 
 #define HTTP_ROUTE_CHANGES 1u /* Origin and content type are checked */
 #define HTTP_ROUTE_PREFIX 2u  /* path ends in "/": matches everything below it */
+#define HTTP_ROUTE_FORM 4u    /* a change by an HTML form instead of JSON */
 
 struct http_route {
 	enum http_method method; /* a GET route answers HEAD, too, without a body */

@@ -92,16 +92,28 @@ http_check_origin(const char *value, const struct http_hosts *allowed)
 	return false;
 }
 
+static bool
+is_type(const char *value, const char *type)
+{
+	size_t len = strlen(type);
+
+	if (!value || strncasecmp(value, type, len) != 0)
+		return false;
+	value += len;
+	value += strspn(value, " \t");
+	return !*value || *value == ';';
+}
+
 bool
 http_check_json(const char *content_type)
 {
-	static const char json[] = "application/json";
+	return is_type(content_type, "application/json");
+}
 
-	if (!content_type || strncasecmp(content_type, json, sizeof(json) - 1) != 0)
-		return false;
-	content_type += sizeof(json) - 1;
-	content_type += strspn(content_type, " \t");
-	return !*content_type || *content_type == ';';
+bool
+http_check_form(const char *content_type)
+{
+	return is_type(content_type, "application/x-www-form-urlencoded");
 }
 
 bool

@@ -28,6 +28,8 @@ bool http_check_host(const char *value, const struct http_hosts *allowed);
 bool http_check_origin(const char *value, const struct http_hosts *allowed);
 /* application/json, with or without parameters; NULL is not. */
 bool http_check_json(const char *content_type);
+/* application/x-www-form-urlencoded, likewise. */
+bool http_check_form(const char *content_type);
 /* All digits and within 64 bits. */
 bool http_check_length(const char *value, uint64_t *len);
 /* A header name resp. value that cannot break out of its line. */

@@ -146,6 +146,13 @@ check_change(struct http_conn *c, const struct http_policy *p,
 	    !http_check_origin(f->origin, &p->given))
 		return http_request_refuse(c, 403, err_slug(ERR_FORBIDDEN),
 					   "Origin is not one of this server's names");
+	if (c->r.route->flags & HTTP_ROUTE_FORM)
+		return http_check_form(f->type) || !c->r.body_len
+			       ? 0
+			       : http_request_refuse(
+					 c, 415, err_slug(ERR_MEDIA_TYPE),
+					 "Content-Type must be "
+					 "application/x-www-form-urlencoded");
 	/* A foreign page can make a browser send any request but one of this type. */
 	if ((f->type || f->origin || c->r.body_len) && !http_check_json(f->type))
 		return http_request_refuse(c, 415, err_slug(ERR_MEDIA_TYPE),

@@ -159,6 +159,7 @@ static const struct http_route routes[] = {
 	{ HTTP_GET, "/hello", 0, handle_hello },
 	{ HTTP_POST, "/echo", HTTP_ROUTE_CHANGES, handle_echo },
 	{ HTTP_POST, "/raw", 0, handle_echo },
+	{ HTTP_POST, "/form", HTTP_ROUTE_CHANGES | HTTP_ROUTE_FORM, handle_echo },
 	{ HTTP_GET, "/later", 0, handle_later },
 	{ HTTP_GET, "/stream", 0, handle_stream },
 	{ HTTP_GET, "/big", 0, handle_big },

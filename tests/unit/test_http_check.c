@@ -101,6 +101,16 @@ Test(http_check, json_may_have_parameters)
 	cr_assert_not(http_check_json(NULL));
 }
 
+Test(http_check, forms_and_only_they_are_forms)
+{
+	cr_assert(http_check_form("application/x-www-form-urlencoded"));
+	cr_assert(http_check_form("application/X-WWW-form-urlencoded; charset=utf-8"));
+	cr_assert_not(http_check_form("application/x-www-form-urlencoded2"));
+	cr_assert_not(http_check_form("application/json"));
+	cr_assert_not(http_check_form("multipart/form-data"));
+	cr_assert_not(http_check_form(NULL));
+}
+
 Test(http_check, a_length_is_digits_within_64_bits)
 {
 	uint64_t n;
