@@ -28,7 +28,12 @@ static const struct http_route routes[] = {
 	{ HTTP_POST, "/jobs/cancel", HTTP_ROUTE_CHANGES, api_cancel },
 	{ HTTP_POST, "/jobs/retry", HTTP_ROUTE_CHANGES, api_retry },
 	{ HTTP_GET, "/dashboard", 0, page_dashboard },
-	{ HTTP_GET, "/dashboard.css", 0, page_css },
+	{ HTTP_GET, "/dashboard/changes", 0, page_changes },
+	{ HTTP_GET, "/dashboard/jobs/", HTTP_ROUTE_PREFIX, page_job },
+	{ HTTP_POST, "/dashboard/jobs/", HTTP_ROUTE_PREFIX | HTTP_ROUTE_CHANGES | HTTP_ROUTE_FORM,
+	  page_action },
+	{ HTTP_GET, "/login", 0, page_login },
+	{ HTTP_GET, "/ui/", HTTP_ROUTE_PREFIX, page_ui },
 	{ .path = NULL },
 };
 
@@ -70,6 +75,14 @@ web_set_hosts(struct web *w)
 	free(hosts);
 }
 
+static void
+on_any_event(void *arg, const struct bus_event *ev)
+{
+	struct web *w = arg;
+
+	w->changes += ev->what == BUS_JOB;
+}
+
 struct web *
 web_new(const struct web_deps *d, struct err *e)
 {
@@ -92,6 +105,9 @@ web_new(const struct web_deps *d, struct err *e)
 		return NULL;
 	}
 	web_set_hosts(w);
+	/* Not from where another daemon's count may have ended. */
+	w->changes = (uint64_t)clock_wall_ms();
+	w->changes_sub = bus_subscribe(d->bus, NULL, on_any_event, w);
 	return w;
 }
 
@@ -105,6 +121,7 @@ web_free(struct web *w)
 	http_free(w->http);
 	while ((t = LIST_FIRST(&w->tasks)))
 		web_task_end(t);
+	bus_unsubscribe(w->changes_sub);
 	free(w);
 }
 

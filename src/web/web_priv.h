@@ -32,6 +32,8 @@ struct web {
 	const struct conf *conf;
 	struct http *http;
 	int64_t started; /* clock_mono_ms */
+	uint64_t changes; /* grows whenever something of a job changed */
+	struct bus_sub *changes_sub;
 	LIST_HEAD(, web_task) tasks;
 };
 
@@ -72,4 +74,8 @@ void api_status(struct http_req r, void *arg);
 void api_logs(struct http_req r, void *arg);
 void api_lines(struct http_req r, void *arg);
 void page_dashboard(struct http_req r, void *arg);
-void page_css(struct http_req r, void *arg);
+void page_changes(struct http_req r, void *arg);
+void page_job(struct http_req r, void *arg);
+void page_action(struct http_req r, void *arg);
+void page_login(struct http_req r, void *arg);
+void page_ui(struct http_req r, void *arg);
