@@ -69,16 +69,19 @@ add_step_name(struct page *p, const struct shown_attempt *s, size_t i)
 	}
 }
 
+static bool
+step_may_fail(const struct shown_attempt *s, size_t i)
+{
+	return s->spec && i < s->spec->nsteps && s->spec->steps[i].continue_on_error;
+}
+
 /* The step that ended the job: the first that failed and was not allowed to. */
 static bool
 find_failed(const struct shown_attempt *s, size_t *step)
 {
 	for (size_t i = 0; s->a && i < s->a->nsteps; i++) {
-		bool allowed = s->spec && i < s->spec->nsteps &&
-			       s->spec->steps[i].continue_on_error;
-
 		*step = i;
-		if (s->a->steps[i].state == STEP_FAILURE && !allowed)
+		if (s->a->steps[i].state == STEP_FAILURE && !step_may_fail(s, i))
 			return true;
 	}
 	return false;
@@ -208,11 +211,13 @@ add_step(struct page *p, const struct shown_attempt *s, size_t i, uint64_t line,
 	enum step_state state;
 	const struct step_record *r = step_of(s, i, &state);
 	const char *name = step_state_name(state);
+	bool allowed = state == STEP_FAILURE && step_may_fail(s, i);
 
-	strbuf_addf(&p->html, "<li class=\"t-%s\">", name);
+	strbuf_addf(&p->html, "<li class=\"t-%s\">", allowed ? "allowed" : name);
 	step_link(p, url, line);
 	page_icon(&p->html, name);
-	strbuf_addf(&p->html, "<span class=\"sr\">%s: </span><span class=\"name\">", name);
+	strbuf_addf(&p->html, "<span class=\"sr\">%s%s: </span><span class=\"name\">",
+		    name, allowed ? " (allowed)" : "");
 	html_text(&p->html, s->spec && i < s->spec->nsteps ? s->spec->steps[i].name : "step");
 	strbuf_adds(&p->html, "</span>");
 	if (r->timed_out)

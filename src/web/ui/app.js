@@ -29,7 +29,9 @@ async function getJson(path, query) {
 	const at = url(path);
 	at.search = new URLSearchParams(query);
 	const answer = await fetch(at, { cache: "no-store" });
-	if (answer.status === 401) location.reload();
+	// Logged out, or the job is gone: the page itself tells.
+	if (answer.status === 401 || (answer.status === 404 && path === "dashboard/changes"))
+		location.reload();
 	if (!answer.ok) throw new Error(`${at.pathname}: ${answer.status}`);
 	return answer.json();
 }
