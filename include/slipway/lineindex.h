@@ -19,8 +19,8 @@
 #include "slipway/pool.h"
 #include "slipway/strbuf.h"
 
-#define LINES_MAX 2000	       /* of a window */
-#define LINES_FIND_MAX 200     /* bytes of a text to look for */
+#define LINES_MAX 2000		 /* of a window */
+#define LINES_FIND_MAX 200	 /* bytes of a text to look for */
 #define LINES_BYTES (512u << 10) /* of text in a window: it ends early, after a line */
 
 struct log_line {
@@ -48,7 +48,8 @@ struct line_window {
 	uint64_t total; /* lines in the log */
 	uint64_t end;	/* offset in the spool up to which that holds */
 	uint64_t found; /* the line, 0: none */
-	uint64_t first[JOB_STEPS_MAX]; /* the line each step begins with, 0: not begun */
+	uint64_t
+		first[JOB_STEPS_MAX]; /* the line each step begins with, 0: not begun */
 };
 
 void line_window_free(struct line_window *w);

@@ -121,7 +121,8 @@ on_work(void *arg)
 	if (!t->opened && task_open(t))
 		t->failed = true;
 	else if (!t->indexed)
-		t->failed = lines_extend(&t->lines, &t->log, SLICE, &more, &t->err) != 0;
+		t->failed = lines_extend(&t->lines, &t->log, SLICE, &more, &t->err) !=
+			    0;
 	if (t->failed || more)
 		return;
 	t->indexed = true;

@@ -59,7 +59,8 @@ lines_open(struct lines *l, const char *dir, struct logsource *log)
 	struct stat st;
 
 	memset(l, 0, sizeof(*l));
-	l->fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+	l->fd = open(path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+		     0600);
 	if (l->fd >= 0 && (fstat(l->fd, &st) != 0 || !S_ISREG(st.st_mode)))
 		close(steal_fd(&l->fd));
 	lines_reset(l);
@@ -163,7 +164,7 @@ lines_extend(struct lines *l, struct logsource *log, uint64_t max, bool *more,
 	return 0;
 }
 
-/* The last mark at or before the line, which is counted from 0; *line: what it marks. */
+/* The last mark at or before the line, counted from 0; *line: what it marks. */
 static int
 find_mark(const struct lines *l, uint64_t *line, struct line_place *at, struct err *e)
 {
@@ -194,7 +195,7 @@ find_mark(const struct lines *l, uint64_t *line, struct line_place *at, struct e
 
 struct reading {
 	struct line_window *w;
-	uint64_t line; /* the present one */
+	uint64_t line;		       /* the present one */
 	char find[LINES_FIND_MAX + 1]; /* in lower case */
 	size_t find_len;
 	struct strbuf plain;
@@ -267,7 +268,8 @@ read_lines(struct lines *l, struct logsource *log, struct reading *r,
 		strbuf_reset(&b);
 		if (logsource_read(log, *at, n, &b, e))
 			return -1;
-		used = linescan_feed(scan, (uint8_t *)strbuf_str(&b), b.len, *at, fn, r);
+		used = linescan_feed(scan, (uint8_t *)strbuf_str(&b), b.len, *at, fn,
+				     r);
 		*at += used;
 		if (used == 0 && !scan->stopped)
 			return err_set(e, ERR_CORRUPT, "the line index leads astray");

@@ -47,7 +47,7 @@ struct lines {
 	int fd; /* -1: it cannot be stored, and lives in memory */
 	struct lines_head head;
 	struct linescan scan;
-	uint64_t at;	      /* where reading goes on */
+	uint64_t at;	       /* where reading goes on */
 	struct strbuf unsaved; /* marks from saved on */
 	uint64_t saved;
 	bool open; /* a line that is not complete follows */

@@ -20,7 +20,7 @@ get(const uint8_t **p, unsigned width)
 	uint64_t v = 0;
 
 	for (unsigned i = 0; i < width; i++)
-		v |= (uint64_t)*(*p)++ << (8 * i);
+		v |= (uint64_t) * (*p)++ << (8 * i);
 	return v;
 }
 

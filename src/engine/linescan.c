@@ -123,8 +123,8 @@ piece_note(struct linescan *s, struct piece *x)
 static void
 scan_frame(struct linescan *s, struct piece *x)
 {
-	if (s->open && (x->f->type != s->line.frame.type ||
-			x->f->step != s->line.frame.step)) {
+	if (s->open &&
+	    (x->f->type != s->line.frame.type || x->f->step != s->line.frame.step)) {
 		line_end(s, x->start, 0, x->fn, x->arg);
 		x->p = x->start;
 		s->next.frame = x->at;

@@ -19,7 +19,7 @@
 #define LINE_MAX_BYTES (16u << 10)
 
 /* Where a line begins: so many bytes into the payload of the frame at this offset of
- * the spool, in this style (of the steps' output; notes between its lines have none). */
+ * the spool, in this style (of the steps' output; notes in between have none). */
 struct line_place {
 	uint64_t frame;
 	uint32_t skip;

@@ -1,5 +1,5 @@
 /*
- * logsource: the bytes of one attempt's log, hot or sealed, for a pool thread. Blocking;
+ * logsource: the bytes of one attempt's log, hot or sealed. Blocking, pool threads;
  * one thread at a time.
  */
 #pragma once

@@ -204,9 +204,9 @@ parse_attempt(struct http_req r, const struct job *j, unsigned *attempt)
 void
 api_lines(struct http_req r, void *arg)
 {
-	static const char *const allowed[] = { "id",   "attempt", "from", "count",
-					       "tail", "find",	  "after", "wait",
-					       NULL };
+	static const char *const allowed[] = { "id",	"attempt", "from",
+					       "count", "tail",	   "find",
+					       "after", "wait",	   NULL };
 	uint64_t wait = 0, after = 0;
 	struct line_window want = { 0 };
 	struct web *w = arg;

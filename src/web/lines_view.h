@@ -2,9 +2,9 @@
  * lines_view: lines of a log for those who look at it: as JSON for programs and for the
  * pages' script, as rows of a page. Pure, any thread.
  *
- * Escape sequences become classes: b d i u s (bold, dim, italic, underline, struck
- * out), fN and gN (foreground, background: index in the palette), gi (on a ground of the
- * text's default colour); with a ground comes g. The rules for them are ansi_css().
+ * Escape sequences become classes: b d i u s (bold, dim, italic, underline, struck out),
+ * fN and gN (foreground, background: index in the palette), gi (on a ground of the text's
+ * default colour); with a ground comes g. The rules for them are ansi_css().
  */
 #pragma once
 

@@ -32,11 +32,10 @@ add_head(struct page *p, const struct page_head *head)
 		html_text(&p->html, head->version);
 		strbuf_addc(&p->html, '"');
 	}
-	strbuf_adds(&p->html,
-		    ">\n<head>\n<meta charset=\"utf-8\">\n"
-		    "<meta name=\"viewport\" content=\"width=device-width,"
-		    "initial-scale=1\">\n<meta name=\"color-scheme\" "
-		    "content=\"light dark\">\n<title>");
+	strbuf_adds(&p->html, ">\n<head>\n<meta charset=\"utf-8\">\n"
+			      "<meta name=\"viewport\" content=\"width=device-width,"
+			      "initial-scale=1\">\n<meta name=\"color-scheme\" "
+			      "content=\"light dark\">\n<title>");
 	html_text(&p->html, head->title);
 	strbuf_adds(&p->html, " · slipway</title>\n");
 	if (head->go) {
@@ -72,8 +71,7 @@ void
 page_begin(struct page *p, struct web *w, struct http_req r, const char *root,
 	   const struct page_head *head)
 {
-	*p = (struct page){ .web = w, .req = r, .root = root,
-			    .now = clock_wall_ms() };
+	*p = (struct page){ .web = w, .req = r, .root = root, .now = clock_wall_ms() };
 	add_head(p, head);
 	strbuf_addf(&p->html,
 		    "<body>\n<a class=\"skip\" href=\"#main\">Skip to content</a>\n"
@@ -96,9 +94,9 @@ page_begin(struct page *p, struct web *w, struct http_req r, const char *root,
 void
 page_reply(struct page *p, int status)
 {
-	strbuf_adds(&p->html, "</main>\n<p class=\"sr\" role=\"status\" id=\"told\"></p>\n"
-			      "<footer>slipway " SLIPWAY_VERSION
-			      "</footer>\n</body>\n</html>\n");
+	strbuf_adds(&p->html,
+		    "</main>\n<p class=\"sr\" role=\"status\" id=\"told\"></p>\n"
+		    "<footer>slipway " SLIPWAY_VERSION "</footer>\n</body>\n</html>\n");
 	http_set_header(p->req, "Content-Security-Policy", policy);
 	http_set_header(p->req, "Referrer-Policy", "same-origin");
 	http_set_header(p->req, "Cache-Control", "no-cache");
@@ -122,7 +120,8 @@ page_error(struct web *w, struct http_req r, const char *root, const struct err 
 	page_icon(&p.html, status == 404 ? "search" : "failure");
 	strbuf_addf(&p.html, "<h1>%s</h1><p>", head.title);
 	html_text(&p.html, e->msg);
-	strbuf_addf(&p.html, "</p><p><a href=\"%sdashboard\">All jobs</a></p></section>\n",
+	strbuf_addf(&p.html,
+		    "</p><p><a href=\"%sdashboard\">All jobs</a></p></section>\n",
 		    root);
 	page_reply(&p, status);
 }

@@ -19,7 +19,8 @@
 #define ROWS 50
 #define VISITS 5000
 #define SPEC_BYTES_PER_TURN (256u << 10)
-#define SPEC_BYTES_MAX (32u << 10) /* longer ones are not parsed for their steps' names */
+#define SPEC_BYTES_MAX                                                                 \
+	(32u << 10) /* longer ones are not parsed for their steps' names */
 
 struct dashboard {
 	struct web_task task;
@@ -99,10 +100,12 @@ cell_title(struct page *p, const struct job_view *v, const struct jobspec *spec)
 {
 	const struct job *j = &v->job;
 
-	strbuf_addf(&p->html, "<td class=\"c-job\"><a class=\"row\" href=\"dashboard/jobs/%s\">",
+	strbuf_addf(&p->html,
+		    "<td class=\"c-job\"><a class=\"row\" href=\"dashboard/jobs/%s\">",
 		    j->id);
 	page_title(&p->html, spec, v);
-	strbuf_addf(&p->html, "</a><small class=\"id-line\"><span class=\"id\">%s</span>", j->id);
+	strbuf_addf(&p->html,
+		    "</a><small class=\"id-line\"><span class=\"id\">%s</span>", j->id);
 	if (j->attempt > 1)
 		strbuf_addf(&p->html, " · attempt %u", j->attempt);
 	strbuf_adds(&p->html, "</small>");
@@ -194,12 +197,14 @@ add_counts(struct page *p)
 		html_text(&p->html, s.why_not);
 		strbuf_adds(&p->html, "</p>");
 	}
-	strbuf_addf(&p->html,
-		    "<ul class=\"counts\"><li><strong>%u</strong> running</li>"
-		    "<li><strong>%u</strong> queued</li><li><strong>%u</strong> of %u slots free</li></ul>"
-		    "</div>\n",
-		    s.running, s.queued, s.slots > s.running ? s.slots - s.running : 0,
-		    s.slots);
+	strbuf_addf(
+		&p->html,
+		"<ul class=\"counts\"><li><strong>%u</strong> running</li>"
+		"<li><strong>%u</strong> queued</li>"
+		    "<li><strong>%u</strong> of %u slots free</li></ul>"
+		"</div>\n",
+		s.running, s.queued, s.slots > s.running ? s.slots - s.running : 0,
+		s.slots);
 }
 
 static void
@@ -242,7 +247,8 @@ add_filters(struct dashboard *d)
 		add_tab(d, s);
 	strbuf_adds(&p->html, "</nav>\n<form class=\"filter\" action=\"dashboard\">");
 	if (d->query.state != JOB_STATES)
-		strbuf_addf(&p->html, "<input type=\"hidden\" name=\"status\" value=\"%s\">",
+		strbuf_addf(&p->html,
+			    "<input type=\"hidden\" name=\"status\" value=\"%s\">",
 			    job_state_name(d->query.state));
 	add_field(p, "repo", "Repository", d->repo);
 	add_field(p, "branch", "Branch", d->branch);

@@ -230,7 +230,8 @@ add_windows(struct shown *x)
 	const struct line_window *w = x->w;
 	uint64_t after = w->from + w->n;
 
-	strbuf_adds(&x->p->html, "<nav class=\"windows\" aria-label=\"Parts of the log\">");
+	strbuf_adds(&x->p->html,
+		    "<nav class=\"windows\" aria-label=\"Parts of the log\">");
 	if (w->n && w->from > 1)
 		add_window_link(x, "prev", "Earlier lines",
 				w->from > WINDOW ? w->from - WINDOW : 1);
@@ -249,16 +250,17 @@ add_bar(struct shown *x)
 	strbuf_adds(&p->html, "<div class=\"bar\"><h2>Log</h2><span id=\"lines\">");
 	page_number(&p->html, x->w->total);
 	strbuf_addf(&p->html, " line%s</span>", x->w->total == 1 ? "" : "s");
-	strbuf_adds(&p->html,
-		    "<form class=\"find\" role=\"search\" hidden>"
-		    "<input type=\"search\" name=\"find\" maxlength=\"200\" "
-		    "placeholder=\"Find in log\" aria-label=\"Find in log\" "
-		    "autocomplete=\"off\" spellcheck=\"false\">"
-		    "<output></output></form>"
-		    "<button type=\"button\" id=\"times\" aria-pressed=\"false\" hidden>"
-		    "Times</button>"
-		    "<button type=\"button\" id=\"follow\" aria-pressed=\"false\" hidden>"
-		    "Follow</button>");
+	strbuf_adds(
+		&p->html,
+		"<form class=\"find\" role=\"search\" hidden>"
+		"<input type=\"search\" name=\"find\" maxlength=\"200\" "
+		"placeholder=\"Find in log\" aria-label=\"Find in log\" "
+		"autocomplete=\"off\" spellcheck=\"false\">"
+		"<output></output></form>"
+		"<button type=\"button\" id=\"times\" aria-pressed=\"false\" hidden>"
+		"Times</button>"
+		"<button type=\"button\" id=\"follow\" aria-pressed=\"false\" hidden>"
+		"Follow</button>");
 	strbuf_addf(&p->html,
 		    "<a class=\"button\" href=\"" ROOT "jobs/logs?id=%s&amp;attempt=%u"
 		    "&amp;format=text\" download=\"%s-%u.log\">Download</a></div>\n",
@@ -374,8 +376,7 @@ job_page_show(struct job_page *q, const struct line_window *w, const char *rows)
 		reply_unknown(web, r, "The job has no such attempt.");
 	} else {
 		x.s.spec = spec = web_spec_load(web, q->id, NULL);
-		x.over = job_state_is_final(v.job.state) ||
-			 x.s.number < v.job.attempt;
+		x.over = job_state_is_final(v.job.state) || x.s.number < v.job.attempt;
 		strbuf_adds(&x.url, q->id);
 		if (x.s.number < v.job.attempt)
 			strbuf_addf(&x.url, "?attempt=%u", x.s.number);

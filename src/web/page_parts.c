@@ -14,24 +14,31 @@ static const struct {
 		     "<path d=\"m5 8.3 2.1 2.1L11.2 6\"/>" },
 	{ "failure", "<circle cx=\"8\" cy=\"8\" r=\"6.5\"/>"
 		     "<path d=\"m5.8 5.8 4.4 4.4m0-4.4-4.4 4.4\"/>" },
-	{ "timeout", "<circle cx=\"8\" cy=\"8\" r=\"6.5\"/><path d=\"M8 4.5V8l2.4 1.6\"/>" },
-	{ "cancelled", "<circle cx=\"8\" cy=\"8\" r=\"6.5\"/><path d=\"m3.6 12.4 8.8-8.8\"/>" },
+	{ "timeout",
+	  "<circle cx=\"8\" cy=\"8\" r=\"6.5\"/><path d=\"M8 4.5V8l2.4 1.6\"/>" },
+	{ "cancelled",
+	  "<circle cx=\"8\" cy=\"8\" r=\"6.5\"/><path d=\"m3.6 12.4 8.8-8.8\"/>" },
 	{ "skipped", "<circle cx=\"8\" cy=\"8\" r=\"6.5\"/><path d=\"M5.2 8h5.6\"/>" },
 	{ "queued", "<circle cx=\"8\" cy=\"8\" r=\"6.5\" stroke-dasharray=\"2.3 2.8\"/>"
 		    "<path d=\"M8 7.99V8\"/>" },
-	{ "pending", "<circle cx=\"8\" cy=\"8\" r=\"6.5\" stroke-dasharray=\"2.3 2.8\"/>" },
+	{ "pending",
+	  "<circle cx=\"8\" cy=\"8\" r=\"6.5\" stroke-dasharray=\"2.3 2.8\"/>" },
 	{ "running", "<circle cx=\"8\" cy=\"8\" r=\"6.5\" opacity=\".3\"/>"
 		     "<path d=\"M8 1.5A6.5 6.5 0 0 1 14.5 8\"/>" },
-	{ "branch", "<circle cx=\"4.5\" cy=\"3.5\" r=\"1.7\"/><circle cx=\"4.5\" cy=\"12.5\" "
-		    "r=\"1.7\"/><circle cx=\"11.5\" cy=\"5\" r=\"1.7\"/>"
-		    "<path d=\"M4.5 5.2v5.6m7-4.1c0 2.6-4 2.3-6.4 4.2\"/>" },
-	{ "commit", "<circle cx=\"8\" cy=\"8\" r=\"2.8\"/><path d=\"M1 8h4.2m5.6 0H15\"/>" },
+	{ "branch",
+	  "<circle cx=\"4.5\" cy=\"3.5\" r=\"1.7\"/><circle cx=\"4.5\" cy=\"12.5\" "
+	  "r=\"1.7\"/><circle cx=\"11.5\" cy=\"5\" r=\"1.7\"/>"
+	  "<path d=\"M4.5 5.2v5.6m7-4.1c0 2.6-4 2.3-6.4 4.2\"/>" },
+	{ "commit",
+	  "<circle cx=\"8\" cy=\"8\" r=\"2.8\"/><path d=\"M1 8h4.2m5.6 0H15\"/>" },
 	{ "runner", "<rect x=\"1.8\" y=\"2.8\" width=\"12.4\" height=\"4.4\" rx=\"1\"/>"
 		    "<rect x=\"1.8\" y=\"8.8\" width=\"12.4\" height=\"4.4\" rx=\"1\"/>"
 		    "<path d=\"M4.5 5h.01m-.01 6h.01\"/>" },
-	{ "search", "<circle cx=\"7\" cy=\"7\" r=\"4.8\"/><path d=\"m10.6 10.6 3.9 3.9\"/>" },
-	{ "boat", "<path d=\"M1.2 14.6 14.8 11M2.6 8.2l10.8-2.9c.3 2.3-.7 4-2.4 4.5l-5 1.3"
-		  "c-1.6.4-2.9-.6-3.4-2.9ZM7.3 6.8 6.1 2.2l3.7 3.9\"/>" },
+	{ "search",
+	  "<circle cx=\"7\" cy=\"7\" r=\"4.8\"/><path d=\"m10.6 10.6 3.9 3.9\"/>" },
+	{ "boat",
+	  "<path d=\"M1.2 14.6 14.8 11M2.6 8.2l10.8-2.9c.3 2.3-.7 4-2.4 4.5l-5 1.3"
+	  "c-1.6.4-2.9-.6-3.4-2.9ZM7.3 6.8 6.1 2.2l3.7 3.9\"/>" },
 };
 
 void
@@ -81,8 +88,9 @@ page_ago(struct page *p, int64_t ms)
 	if (ms <= 0)
 		return;
 	clock_format_iso(ms, iso);
-	strbuf_addf(&p->html, "<time data-ago datetime=\"%s\" title=\"%.10s %.8s UTC\">",
-		    iso, iso, iso + 11);
+	strbuf_addf(&p->html,
+		    "<time data-ago datetime=\"%s\" title=\"%.10s %.8s UTC\">", iso,
+		    iso, iso + 11);
 	add_ago(&p->html, p->now - ms);
 	strbuf_adds(&p->html, "</time>");
 }

@@ -177,7 +177,8 @@ static const struct step_record *
 step_of(const struct shown_attempt *s, size_t i, enum step_state *state)
 {
 	static const struct step_record none;
-	const struct step_record *r = s->a && i < s->a->nsteps ? &s->a->steps[i] : &none;
+	const struct step_record *r = s->a && i < s->a->nsteps ? &s->a->steps[i]
+							       : &none;
 
 	*state = r->state;
 	if (r->state == STEP_PENDING && job_state_is_final(s->state))
@@ -218,7 +219,8 @@ add_step(struct page *p, const struct shown_attempt *s, size_t i, uint64_t line,
 	page_icon(&p->html, name);
 	strbuf_addf(&p->html, "<span class=\"sr\">%s%s: </span><span class=\"name\">",
 		    name, allowed ? " (allowed)" : "");
-	html_text(&p->html, s->spec && i < s->spec->nsteps ? s->spec->steps[i].name : "step");
+	html_text(&p->html,
+		  s->spec && i < s->spec->nsteps ? s->spec->steps[i].name : "step");
 	strbuf_adds(&p->html, "</span>");
 	if (r->timed_out)
 		strbuf_adds(&p->html, "<span class=\"exit\">timed out</span>");

@@ -50,7 +50,8 @@ on_run(void *arg, const struct ansi_style *s, const char *text, size_t len)
 static void
 check_view(const uint8_t *data, size_t size)
 {
-	struct log_line line = { .type = size ? data[0] % FRAME_TYPES : 0, .len = size };
+	struct log_line line = { .type = size ? data[0] % FRAME_TYPES : 0,
+				 .len = size };
 	struct line_window w = { .from = 1, .lines = &line, .n = 1 };
 	cleanup_strbuf struct strbuf json = { 0 }, html = { 0 };
 	struct ansi_style style = { 0 }, skipped = { 0 };
@@ -64,11 +65,13 @@ check_view(const uint8_t *data, size_t size)
 		fuzz_must((unsigned char)json.data[i] >= 0x20);
 	/* The only markup is ours. */
 	for (const char *p = html.data; (p = strchr(p, '<')); p++)
-		fuzz_must(!strncmp(p, "<div class=\"l ", 14) || !strncmp(p, "<a href=\"#L1\">", 14) ||
-			  !strncmp(p, "</a>", 4) || !strncmp(p, "<time datetime=\"", 16) ||
-			  !strncmp(p, "</time>", 7) || !strncmp(p, "<span class=\"", 13) ||
-			  !strncmp(p, "<span>", 6) || !strncmp(p, "</span>", 7) ||
-			  !strncmp(p, "</div>\n", 7));
+		fuzz_must(
+			!strncmp(p, "<div class=\"l ", 14) ||
+			!strncmp(p, "<a href=\"#L1\">", 14) || !strncmp(p, "</a>", 4) ||
+			!strncmp(p, "<time datetime=\"", 16) ||
+			!strncmp(p, "</time>", 7) ||
+			!strncmp(p, "<span class=\"", 13) || !strncmp(p, "<span>", 6) ||
+			!strncmp(p, "</span>", 7) || !strncmp(p, "</div>\n", 7));
 	ansi_skip(&skipped, data, size);
 	ansi_line(&style, data, size, on_run, NULL);
 	fuzz_must(ansi_style_same(&style, &skipped));

@@ -84,11 +84,18 @@ Test(ansi, true_colours_become_the_nearest)
 Test(ansi, all_else_is_taken_out)
 {
 	EXPECT("a\x1b[2Kb\x1b[1A\x1b[?25lc", "abc");
-	EXPECT("a\x1b]0;title\x07" "b", "ab");
+	EXPECT("a\x1b]0;title\x07"
+	       "b",
+	       "ab");
 	EXPECT("a\x1b]8;;http://x\x1b\\link\x1b]8;;\x1b\\b", "alinkb");
 	EXPECT("a\x1bP1$r0m\x1b\\b\x1b(Bc\x1b=d", "abcd");
 	EXPECT("a\x1b[>4;2mb\x1b[1 qc", "abc");
-	EXPECT("a\x07\x08\x00\x7f" "b\xc2\x9b" "c\xc2\xa0" "d", "abc\xc2\xa0" "d");
+	EXPECT("a\x07\x08\x00\x7f"
+	       "b\xc2\x9b"
+	       "c\xc2\xa0"
+	       "d",
+	       "abc\xc2\xa0"
+	       "d");
 }
 
 Test(ansi, what_is_cut_off_ends_with_the_line)

@@ -413,8 +413,8 @@ Test(lineindex, who_left_is_not_called)
 	struct lineindex *x = lineindex_new(loop, pool, state, "j", 1);
 
 	append_lines(0, 3000);
-	lineindex_get(x, &(struct line_window){ .from = 1, .count = 1 }, NULL, on_window,
-		      NULL);
+	lineindex_get(x, &(struct line_window){ .from = 1, .count = 1 }, NULL,
+		      on_window, NULL);
 	lineindex_free(x);
 	loop_stop(loop);
 	loop_post(loop, (void (*)(void *))loop_stop, loop);
@@ -425,7 +425,9 @@ Test(lineindex, who_left_is_not_called)
 Test(lineindex, the_stored_head_is_checked)
 {
 	struct lines_head in = { .lines = 7,
-				 .next = { .frame = 99, .skip = 3, .style = { 1, 2, 3 } },
+				 .next = { .frame = 99,
+					   .skip = 3,
+					   .style = { 1, 2, 3 } },
 				 .seen = 50 },
 			  out;
 	uint8_t raw[LINES_HEAD_LEN];

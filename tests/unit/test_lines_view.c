@@ -40,7 +40,8 @@ Test(lines_view, a_line_as_json)
 	expect_json((struct log_line){ .type = FRAME_NOTE, .step = FRAME_NO_STEP },
 		    TEXT("note"),
 		    "[{\"n\":12,\"stream\":\"note\",\"time\":0,\"text\":\"note\"}]");
-	expect_json((struct log_line){ .type = FRAME_NOTE, .step = FRAME_NO_STEP,
+	expect_json((struct log_line){ .type = FRAME_NOTE,
+				       .step = FRAME_NO_STEP,
 				       .flags = FRAME_ERROR },
 		    TEXT("note"),
 		    "[{\"n\":12,\"stream\":\"error\",\"time\":0,\"text\":\"note\"}]");
@@ -67,7 +68,8 @@ Test(lines_view, what_is_no_text_is_replaced_in_json)
 {
 	expect_json((struct log_line){ .type = FRAME_STDOUT }, TEXT("a\xff\0b"),
 		    "[{\"n\":12,\"step\":0,\"stream\":\"stdout\",\"time\":0,"
-		    "\"text\":\"a\xef\xbf\xbd" "b\"}]");
+		    "\"text\":\"a\xef\xbf\xbd"
+		    "b\"}]");
 }
 
 static void

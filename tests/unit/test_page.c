@@ -47,7 +47,8 @@ Test(page, a_sha_is_shown_by_its_beginning_and_a_name_whole)
 	page_commit(&out, "v1.0-\"rc\"");
 	expect(&out, "<code title=\"v1.0-&quot;rc&quot;\">v1.0-&quot;rc&quot;</code>");
 	page_commit(&out, "012345678901234567890123456789012345678");
-	cr_expect_not_null(strstr(out.data, "012345678901234567890123456789012345678<"));
+	cr_expect_not_null(
+		strstr(out.data, "012345678901234567890123456789012345678<"));
 	strbuf_free(&out);
 }
 
@@ -56,8 +57,10 @@ Test(page, numbers_have_their_thousands_apart)
 	static const struct {
 		uint64_t n;
 		const char *want;
-	} cases[] = { { 0, "0" },	  { 999, "999" },
-		      { 1000, "1,000" },  { 1234567, "1,234,567" },
+	} cases[] = { { 0, "0" },
+		      { 999, "999" },
+		      { 1000, "1,000" },
+		      { 1234567, "1,234,567" },
 		      { 100000, "100,000" } };
 
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -124,8 +127,9 @@ Test(page, every_reason_has_words)
 {
 	for (enum job_reason r = REASON_NONE + 1; r < REASONS; r++) {
 		struct job_view v = { .job = { .state = JOB_FAILURE } };
-		const struct shown_attempt s = { .v = &v, .state = JOB_FAILURE,
-						 .reason = r, .error = "" };
+		const struct shown_attempt s = {
+			.v = &v, .state = JOB_FAILURE, .reason = r, .error = ""
+		};
 		struct page p = { 0 };
 
 		page_fate(&p, &s);
