@@ -49,6 +49,32 @@ static const struct openapi_field login_query[] = {
 	{ .name = NULL },
 };
 
+static const struct openapi_field lines_query[] = {
+	{ "id!", "string(1..128)", "the job" },
+	{ "attempt", "integer(1..)", "of this attempt; default: the present one" },
+	{ "from", "integer(1..)", "the first line" },
+	{ "count", "integer(1..2000)", "so many at most; default 500" },
+	{ "tail", "integer(1..2000)", "the last so many instead" },
+	{ "find", "string(1..200)", "where is the first line with this text" },
+	{ "after", "integer(0..)", "end of an earlier answer" },
+	{ "wait", "integer(0..60)", "seconds to wait for more than that" },
+	{ .name = NULL },
+};
+
+static const struct openapi_field changes_query[] = {
+	{ "id", "string(1..128)", "of this job only" },
+	{ "seen", "string", "a version that is known" },
+	{ "wait", "integer(0..60)", "seconds to wait for another" },
+	{ .name = NULL },
+};
+
+static const struct openapi_field job_page_query[] = {
+	{ "attempt", "integer(1..)", "default: the present one" },
+	{ "from", "integer(1..)", "the log from this line on" },
+	{ "part", "string", "only a part of the page" },
+	{ .name = NULL },
+};
+
 static const struct openapi_field dashboard_query[] = {
 	{ "status", "State", "jobs of this state only" },
 	{ "cursor", "integer(0..)", "from the page before" },
@@ -97,6 +123,10 @@ const struct openapi_route openapi_routes[] = {
 	  "text. Last-Event-ID goes on behind that event",
 	  .query = logs_query,
 	  .answers = { { 200, "text/event-stream text/plain", "The log" } },
+	  .errors = "400 404" },
+	{ HTTP_GET, "/jobs/lines", "read", "getLines",
+	  "Lines of the log by their numbers; wait makes it a long poll",
+	  .query = lines_query, .answers = { { 200, "Lines", "A window of the log" } },
 	  .errors = "400 404" },
 	{ HTTP_POST, "/jobs/cancel", "submit", "cancelJob",
 	  "Stop a job; answers once its processes are gone", .body = "JobRef",
@@ -158,7 +188,21 @@ const struct openapi_route openapi_routes[] = {
 	{ HTTP_GET, "/dashboard", "read", "getDashboard", "The list of jobs as a page",
 	  .query = dashboard_query, .answers = { { 200, "text/html", "The page" } },
 	  .errors = "400" },
-	{ HTTP_GET, "/dashboard.css", "", "getDashboardCss", "Its style",
-	  .answers = { { 200, "text/css", "The style sheet" } } },
+	{ HTTP_GET, "/dashboard/changes", "read", "getChanges",
+	  "What the pages show, as a version; wait makes it a long poll",
+	  .query = changes_query, .answers = { { 200, "Changes", "The version" } },
+	  .errors = "400" },
+	{ HTTP_GET, "/dashboard/jobs/", "read", "getJobPage",
+	  "A job, its steps and its log as a page", .query = job_page_query,
+	  .rest = "the job's id", .answers = { { 200, "text/html", "The page" } },
+	  .errors = "400 404" },
+	{ HTTP_POST, "/dashboard/jobs/", "submit", "pressButton",
+	  "The buttons of that page", .rest = "the job's id, and /cancel or /retry",
+	  .body = "application/x-www-form-urlencoded",
+	  .answers = { { 303, NULL, "Back to the page" } }, .errors = "403 404 409 415" },
+	{ HTTP_GET, "/ui/", "", "getUiFile", "Style and script of the pages",
+	  .rest = "a file's name, behind a hash of it",
+	  .answers = { { 200, "text/css text/javascript image/svg+xml", "The file" } },
+	  .errors = "404" },
 	{ .path = NULL },
 };

@@ -309,6 +309,35 @@ static const struct openapi_field revoked[] = {
 	{ .name = NULL },
 };
 
+static const struct openapi_field lines[] = {
+	{ "id!", "string", "" },
+	{ "attempt!", "integer(0..)", "" },
+	{ "total!", "integer(0..)", "lines known so far" },
+	{ "complete!", "boolean", "there will be no more" },
+	{ "end!", "integer(0..)", "for after" },
+	{ "steps!", "[]any", "the line that each step begins with, or null" },
+	{ "lines", "[]Line", "" },
+	{ "found", "any", "the line that was looked for, or null" },
+	{ "next", "any", "where to look on, or null" },
+	{ .name = NULL },
+};
+
+static const struct openapi_field line[] = {
+	{ "n!", "integer(1..)", "its number" },
+	{ "step", "integer(0..)", "the index of its step" },
+	{ "stream!", "enum(stdout,stderr,note,error,step)", "" },
+	{ "time!", "integer(0..)", "" },
+	{ "text!", "string", "without escape sequences" },
+	{ "spans", "[]any", "colours: from, length, classes" },
+	{ "open", "boolean", "it may still grow" },
+	{ .name = NULL },
+};
+
+static const struct openapi_field changes[] = {
+	{ "version!", "string", "" },
+	{ .name = NULL },
+};
+
 const struct openapi_schema openapi_schemas[] = {
 	{ "JobSpec", "A job to be run", .fields = job_spec, .closed = true },
 	{ "StepSpec", "A step of it", .fields = step_spec, .closed = true },
@@ -350,6 +379,9 @@ const struct openapi_schema openapi_schemas[] = {
 	{ "QueueState", "Whether jobs start", .fields = queue_state },
 	{ "AdminStatus", "The same, and where things are", .fields = admin_status },
 	{ "Reloaded", "What a reload did", .fields = reloaded },
+	{ "Lines", "A window of a log", .fields = lines },
+	{ "Line", "A line of it", .fields = line },
+	{ "Changes", "What pages show", .fields = changes },
 	{ "Scope", "What a token may do", .type = "enum(read,submit,admin)" },
 	{ "TokenSpec", "A token to be made", .fields = token_spec, .closed = true },
 	{ "NewToken", "A token that was made", .fields = new_token },

@@ -68,3 +68,22 @@ html_duration(struct strbuf *out, int64_t ms)
 		strbuf_addf(out, "%lld h %lld min", (long long)(s / 3600),
 			    (long long)(s / 60 % 60));
 }
+
+void
+html_bytes(struct strbuf *out, uint64_t bytes)
+{
+	static const char *const units[] = { "KiB", "MiB", "GiB", "TiB" };
+	uint64_t unit = 1024;
+	unsigned i = 0;
+
+	if (bytes < unit) {
+		strbuf_addf(out, "%u bytes", (unsigned)bytes);
+		return;
+	}
+	for (; i < 3 && bytes / 1024 >= unit; i++)
+		unit *= 1024;
+	strbuf_addf(out, "%llu", (unsigned long long)(bytes / unit));
+	if (bytes / unit < 10)
+		strbuf_addf(out, ".%u", (unsigned)(bytes % unit * 10 / unit));
+	strbuf_addf(out, " %s", units[i]);
+}

@@ -14,3 +14,5 @@ void html_text(struct strbuf *out, const char *text);
 void html_time(struct strbuf *out, int64_t ms);
 /* "1.2 s", "3 min 20 s", "2 h 5 min" */
 void html_duration(struct strbuf *out, int64_t ms);
+/* "512 KiB", "1.5 GiB" */
+void html_bytes(struct strbuf *out, uint64_t bytes);

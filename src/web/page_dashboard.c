@@ -1,217 +1,421 @@
-#include "web_priv.h"
+#include "page.h"
 
 #include <string.h>
 
-#include "html.h"
+#include "page_steps.h"
 #include "query.h"
-#include "slipway/clock.h"
 #include "slipway/db_job.h"
 #include "slipway/mem.h"
-#include "slipway/version.h"
 
-/* The dashboard: the newest jobs as a plain page that needs no script. */
+/*
+ * The list of jobs.
+ *
+ *	query → rows (one bounded walk) → shown, a bounded number of bytes of specs per
+ *	turn → reply
+ *
+ * Rows are copies: what is shown of a job is read anew when its turn comes.
+ */
 
 #define ROWS 50
 #define VISITS 5000
+#define SPEC_BYTES_PER_TURN (256u << 10)
+#define SPEC_BYTES_MAX                                                                 \
+	(32u << 10) /* longer ones are not parsed for their steps' names */
 
-static const char policy[] =
-	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-	"connect-src 'self'; base-uri 'none'; form-action 'self'; "
-	"frame-ancestors 'none'";
-
-static const char css[] =
-	":root{color-scheme:light dark;--line:#8884;--dim:#666;--ok:#1a7f37;"
-	"--bad:#cf222e;--busy:#9a6700;--link:#0969da}\n"
-	"@media (prefers-color-scheme:dark){:root{--dim:#999;--ok:#3fb950;"
-	"--bad:#ff7b72;--busy:#d29922;--link:#58a6ff}}\n"
-	"body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:75rem;"
-	"padding:1rem}\n"
-	"a{color:var(--link)}\n"
-	"header{display:flex;flex-wrap:wrap;gap:.5rem 1.5rem;align-items:baseline}\n"
-	"h1{font-size:1.4rem;margin:0}\n"
-	"header p,footer{color:var(--dim);margin:0}\n"
-	"nav{margin:1rem 0;display:flex;flex-wrap:wrap;gap:.25rem 1rem}\n"
-	"nav a[aria-current]{font-weight:bold;text-decoration:none;color:inherit}\n"
-	"table{border-collapse:collapse;width:100%}\n"
-	"th,td{text-align:left;padding:.35rem .75rem .35rem 0;vertical-align:top;"
-	"border-bottom:1px solid var(--line);overflow-wrap:anywhere}\n"
-	"th{color:var(--dim);font-weight:normal;white-space:nowrap}\n"
-	"small{color:var(--dim);display:block}\n"
-	"code{font:13px ui-monospace,monospace}\n"
-	".success{color:var(--ok)}.failure,.timeout{color:var(--bad)}"
-	".running{color:var(--busy)}.queued,.cancelled{color:var(--dim)}\n"
-	"td:first-child{font-weight:600}\n"
-	"td:first-child,td:nth-child(n+4){white-space:nowrap}\n"
-	"@media (max-width:45rem){thead{display:none}\n"
-	"tr{display:block;padding:.5rem 0;border-bottom:1px solid var(--line)}\n"
-	"td{display:block;border:0;padding:.1rem 0}\n"
-	"td:nth-child(n+4){display:inline-block;margin-right:1rem}\n"
-	"td:empty{display:none}td:nth-child(n+4) small{display:inline;"
-	"margin-left:.5rem}}\n";
-
-void
-page_css(struct http_req r, void *arg)
-{
-	http_set_header(r, "Cache-Control", "max-age=3600");
-	http_reply(r, 200, "text/css; charset=utf-8", css, sizeof(css) - 1);
-}
-
-struct page {
-	struct web *web;
-	struct strbuf html;
-	int64_t now;
-	unsigned rows;
+struct dashboard {
+	struct web_task task;
+	struct loop_timer *again;
+	struct page page;
+	struct job_query query;
+	char *repo, *branch; /* or NULL */
+	struct job *jobs;
+	size_t njobs, shown;
+	uint64_t next;
 };
 
 static void
-cell_state(struct page *p, const struct job *j, const struct job_view *v)
+dashboard_release(struct web_task *t)
 {
-	const char *why = j->state == JOB_QUEUED ? v->wait_reason : j->error;
+	struct dashboard *d = (struct dashboard *)t;
 
-	strbuf_addf(&p->html, "<tr><td class=\"%s\">%s</td><td>",
-		    job_state_name(j->state), job_state_name(j->state));
-	strbuf_addf(&p->html, "<a href=\"/jobs/logs?id=%s&amp;format=text%s\">%s</a>",
-		    j->id, job_state_is_final(j->state) ? "" : "&amp;follow=1", j->id);
-	if (*why) {
-		strbuf_adds(&p->html, "<small>");
-		html_text(&p->html, why);
+	loop_timer_free(d->again);
+	d->again = NULL;
+}
+
+static void
+dashboard_destroy(struct web_task *t)
+{
+	struct dashboard *d = (struct dashboard *)t;
+
+	free(d->repo);
+	free(d->branch);
+	free(d->jobs);
+	strbuf_free(&d->page.html);
+}
+
+/* The list with other filters: NULL and JOB_STATES leave one out. */
+static void
+href_list(struct page *p, enum job_state state, const char *repo, const char *branch,
+	  uint64_t cursor)
+{
+	cleanup_strbuf struct strbuf url = { 0 };
+	char number[24];
+
+	strbuf_adds(&url, "dashboard");
+	if (state != JOB_STATES)
+		query_append(&url, "status", job_state_name(state));
+	if (repo)
+		query_append(&url, "repo", repo);
+	if (branch)
+		query_append(&url, "branch", branch);
+	if (cursor) {
+		snprintf(number, sizeof(number), "%llu", (unsigned long long)cursor);
+		query_append(&url, "cursor", number);
+	}
+	page_href(&p->html, &url);
+}
+
+/* Cells of a row */
+
+static void
+cell_state(struct page *p, const struct job_view *v, const struct jobspec *spec)
+{
+	const struct job *j = &v->job;
+
+	strbuf_adds(&p->html, "<td class=\"c-state\">");
+	page_badge(&p->html, j->state);
+	if (j->state == JOB_QUEUED && v->position > 0)
+		strbuf_addf(&p->html, "<small>no. %ld in the queue</small>",
+			    v->position);
+	else if (j->state == JOB_RUNNING && v->current_step >= 0 && spec)
+		strbuf_addf(&p->html, "<small>step %d of %zu</small>",
+			    v->current_step + 1, spec->nsteps);
+	else if (j->state == JOB_RUNNING)
+		strbuf_addf(&p->html, "<small>%s</small>", job_phase_words(v->phase));
+	strbuf_adds(&p->html, "</td>");
+}
+
+static void
+cell_title(struct page *p, const struct job_view *v, const struct jobspec *spec)
+{
+	const struct job *j = &v->job;
+
+	strbuf_addf(&p->html,
+		    "<td class=\"c-job\"><a class=\"row\" href=\"dashboard/jobs/%s\">",
+		    j->id);
+	page_title(&p->html, spec, v);
+	strbuf_addf(&p->html,
+		    "</a><small class=\"id-line\"><span class=\"id\">%s</span>", j->id);
+	if (j->attempt > 1)
+		strbuf_addf(&p->html, " · attempt %u", j->attempt);
+	strbuf_adds(&p->html, "</small>");
+	if (j->state == JOB_QUEUED ? *v->wait_reason : *j->error) {
+		strbuf_addf(&p->html, "<small class=\"why s-%s\">",
+			    job_state_name(j->state));
+		html_text(&p->html, j->state == JOB_QUEUED ? v->wait_reason : j->error);
 		strbuf_adds(&p->html, "</small>");
 	}
 	strbuf_adds(&p->html, "</td>");
 }
 
 static void
-cell_source(struct page *p, const struct job *j)
+cell_source(struct dashboard *d, const struct job *j)
 {
-	bool same = !strcmp(j->branch, j->commit);
-	char commit[13] = "";
+	struct page *p = &d->page;
 
-	/* A sha is known by its beginning, a name is shown whole. */
-	if (strlen(j->commit) >= 40 &&
-	    strspn(j->commit, "0123456789abcdef") == strlen(j->commit))
-		snprintf(commit, sizeof(commit), "%.12s", j->commit);
-	strbuf_adds(&p->html, "<td>");
+	strbuf_adds(&p->html, "<td class=\"c-source\"><a class=\"plain\" title=\"");
 	html_text(&p->html, j->repo);
-	strbuf_adds(&p->html, "<small>");
-	html_text(&p->html, same ? "" : j->branch);
-	strbuf_adds(&p->html, " <code>");
-	html_text(&p->html, *commit ? commit : j->commit);
-	strbuf_adds(&p->html, "</code></small></td>");
+	strbuf_addc(&p->html, '"');
+	href_list(p, d->query.state, j->repo, NULL, 0);
+	strbuf_addc(&p->html, '>');
+	page_repo_name(&p->html, j->repo);
+	strbuf_adds(&p->html, "</a><small>");
+	if (*j->branch) {
+		strbuf_adds(&p->html, "<a class=\"plain branch\"");
+		href_list(p, d->query.state, j->repo, j->branch, 0);
+		strbuf_addc(&p->html, '>');
+		page_icon(&p->html, "branch");
+		html_text(&p->html, j->branch);
+		strbuf_adds(&p->html, "</a> ");
+	}
+	if (strcmp(j->branch, j->commit) != 0)
+		page_commit(&p->html, j->commit);
+	strbuf_adds(&p->html, "</small></td>");
+}
+
+static void
+cells_rest(struct page *p, const struct job_view *v)
+{
+	const struct job *j = &v->job;
+	bool began = v->attempt.number && v->attempt.number == j->attempt;
+
+	strbuf_adds(&p->html, "<td class=\"c-runner\">");
+	if (began)
+		html_text(&p->html, v->attempt.runner);
+	strbuf_adds(&p->html, "</td><td class=\"c-when\">");
+	page_ago(p, j->queued_at);
+	strbuf_adds(&p->html, "</td><td class=\"c-took\">");
+	if (j->state == JOB_RUNNING || (j->finished_at && j->started_at))
+		page_duration(p, j->started_at,
+			      j->state == JOB_RUNNING ? 0 : j->finished_at);
+	strbuf_adds(&p->html, "</td></tr>\n");
+}
+
+/* Bytes of its spec. */
+static size_t
+show_row(struct dashboard *d, const struct job *j)
+{
+	cleanup_strbuf struct strbuf json = { 0 };
+	struct web *w = d->page.web;
+	struct jobspec *spec = NULL;
+	struct job_view v;
+
+	engine_view_of(w->d.engine, j, &v);
+	if (db_spec_get(w->d.db, j->id, &json, NULL) == 1 && json.len <= SPEC_BYTES_MAX)
+		spec = jobspec_parse(json.data, json.len, NULL);
+	strbuf_addf(&d->page.html, "<tr class=\"s-%s\">", job_state_name(j->state));
+	cell_state(&d->page, &v, spec);
+	cell_title(&d->page, &v, spec);
+	cell_source(d, j);
+	cells_rest(&d->page, &v);
+	jobspec_free(spec);
+	return json.len;
+}
+
+/* Around the rows */
+
+static void
+add_counts(struct page *p)
+{
+	struct engine_stats s;
+
+	engine_stats(p->web->d.engine, &s);
+	strbuf_adds(&p->html, "<div id=\"counts\" data-live>");
+	if (*s.why_not) {
+		strbuf_addf(&p->html, "<p class=\"alert\">%s",
+			    s.accepting ? "" : "Not accepting jobs: ");
+		html_text(&p->html, s.why_not);
+		strbuf_adds(&p->html, "</p>");
+	}
+	strbuf_addf(
+		&p->html,
+		"<ul class=\"counts\"><li><strong>%u</strong> running</li>"
+		"<li><strong>%u</strong> queued</li>"
+		    "<li><strong>%u</strong> of %u slots free</li></ul>"
+		"</div>\n",
+		s.running, s.queued, s.slots > s.running ? s.slots - s.running : 0,
+		s.slots);
+}
+
+static void
+add_tab(struct dashboard *d, enum job_state state)
+{
+	struct page *p = &d->page;
+
+	strbuf_adds(&p->html, "<a");
+	href_list(p, state, d->repo, d->branch, 0);
+	if (d->query.state == state)
+		strbuf_adds(&p->html, " aria-current=\"page\"");
+	strbuf_addc(&p->html, '>');
+	if (state != JOB_STATES)
+		page_icon(&p->html, job_state_name(state));
+	strbuf_addf(&p->html, "%s</a>",
+		    state == JOB_STATES ? "all" : job_state_name(state));
+}
+
+static void
+add_field(struct page *p, const char *name, const char *label, const char *value)
+{
+	strbuf_addf(&p->html,
+		    "<input type=\"search\" name=\"%s\" aria-label=\"%s\" "
+		    "placeholder=\"%s\" autocomplete=\"off\" spellcheck=\"false\" "
+		    "value=\"",
+		    name, label, label);
+	html_text(&p->html, value ? value : "");
+	strbuf_adds(&p->html, "\">\n");
+}
+
+static void
+add_filters(struct dashboard *d)
+{
+	struct page *p = &d->page;
+
+	strbuf_adds(&p->html, "<div class=\"bars\"><nav class=\"tabs\" "
+			      "aria-label=\"Filter by state\">");
+	add_tab(d, JOB_STATES);
+	for (enum job_state s = 0; s < JOB_STATES; s++)
+		add_tab(d, s);
+	strbuf_adds(&p->html, "</nav>\n<form class=\"filter\" action=\"dashboard\">");
+	if (d->query.state != JOB_STATES)
+		strbuf_addf(&p->html,
+			    "<input type=\"hidden\" name=\"status\" value=\"%s\">",
+			    job_state_name(d->query.state));
+	add_field(p, "repo", "Repository", d->repo);
+	add_field(p, "branch", "Branch", d->branch);
+	strbuf_adds(&p->html, "<button>Filter</button>");
+	if (d->repo || d->branch) {
+		strbuf_adds(&p->html, "<a");
+		href_list(p, d->query.state, NULL, NULL, 0);
+		strbuf_adds(&p->html, ">Clear</a>");
+	}
+	strbuf_adds(&p->html, "</form></div>\n");
+}
+
+static void
+add_empty(struct dashboard *d)
+{
+	struct page *p = &d->page;
+
+	strbuf_adds(&p->html, "<section class=\"empty\">");
+	if (d->query.state != JOB_STATES || d->repo || d->branch || d->query.before) {
+		page_icon(&p->html, "search");
+		strbuf_adds(&p->html, "<h2>No jobs match</h2><p><a href=\"dashboard\">"
+				      "Show all jobs</a></p>");
+	} else {
+		page_icon(&p->html, "boat");
+		strbuf_adds(&p->html,
+			    "<h2>No jobs yet</h2><p>Submit the first one from a "
+			    "checkout:</p><pre>slipway submit job.json</pre>");
+	}
+	strbuf_adds(&p->html, "</section>\n");
+}
+
+static void
+add_paging(struct dashboard *d)
+{
+	struct page *p = &d->page;
+
+	if (!d->next && !d->query.before)
+		return;
+	strbuf_adds(&p->html, "<nav class=\"paging\" aria-label=\"Pages\">");
+	if (d->query.before) {
+		strbuf_adds(&p->html, "<a rel=\"first\"");
+		href_list(p, d->query.state, d->repo, d->branch, 0);
+		strbuf_adds(&p->html, ">Newest jobs</a>");
+	}
+	if (d->next) {
+		strbuf_adds(&p->html, "<a rel=\"next\"");
+		href_list(p, d->query.state, d->repo, d->branch, d->next);
+		strbuf_adds(&p->html, ">Older jobs</a>");
+	}
+	strbuf_adds(&p->html, "</nav>\n");
+}
+
+static void
+dashboard_head(struct dashboard *d, struct web *w, struct http_req r)
+{
+	char version[PAGE_VERSION_MAX];
+	const struct page_head head = { .title = "Jobs",
+					.view = "jobs",
+					.version = version };
+	struct page *p = &d->page;
+
+	page_version(w, NULL, version);
+	page_begin(p, w, r, "", &head);
+	strbuf_adds(&p->html, "<div class=\"title\"><h1>Jobs</h1>\n");
+	add_counts(p);
+	strbuf_adds(&p->html, "</div>\n");
+	add_filters(d);
+	strbuf_adds(&p->html, "<div id=\"jobs\" data-live>\n");
+	if (d->njobs)
+		strbuf_adds(&p->html,
+			    "<table class=\"jobs\"><thead><tr><th>State</th>"
+			    "<th>Job</th><th>Source</th><th>Runner</th>"
+			    "<th>Queued</th><th>Duration</th></tr></thead><tbody>\n");
+}
+
+static void
+dashboard_reply(struct dashboard *d)
+{
+	struct page *p = &d->page;
+
+	if (d->njobs)
+		strbuf_adds(&p->html, "</tbody></table>\n");
+	else
+		add_empty(d);
+	add_paging(d);
+	strbuf_adds(&p->html, "</div>\n");
+	page_reply(p, 200);
+	web_task_end(&d->task);
+}
+
+static void
+on_show(void *arg)
+{
+	struct dashboard *d = arg;
+	size_t bytes = 0;
+
+	while (d->shown < d->njobs && bytes < SPEC_BYTES_PER_TURN)
+		bytes += 1024 + show_row(d, &d->jobs[d->shown++]);
+	if (d->shown < d->njobs)
+		loop_timer_set(d->again, 0);
+	else
+		dashboard_reply(d);
 }
 
 static bool
 on_row(void *arg, const struct job *j)
 {
-	struct page *p = arg;
-	struct job_view v;
+	struct dashboard *d = arg;
 
-	engine_view_of(p->web->d.engine, j, &v);
-	cell_state(p, j, &v);
-	cell_source(p, j);
-	strbuf_adds(&p->html, "<td>");
-	html_time(&p->html, j->queued_at);
-	strbuf_adds(&p->html, "</td><td>");
-	if (j->started_at && j->finished_at >= j->started_at)
-		html_duration(&p->html, j->finished_at - j->started_at);
-	else if (j->state == JOB_RUNNING && p->now >= j->started_at)
-		html_duration(&p->html, p->now - j->started_at);
-	if (j->attempt > 1)
-		strbuf_addf(&p->html, "<small>attempt %u</small>", j->attempt);
-	strbuf_addf(&p->html,
-		    "</td><td><a href=\"/jobs/status?id=%s\">JSON</a></td></tr>\n",
-		    j->id);
-	p->rows++;
+	d->jobs[d->njobs++] = *j;
 	return true;
 }
 
 static void
-page_nav(struct page *p, enum job_state current)
+dashboard_begin(struct dashboard *d, struct web *w, struct http_req r)
 {
-	strbuf_adds(&p->html, "<nav><a href=\"/dashboard\"");
-	strbuf_addf(&p->html, "%s>all</a>",
-		    current == JOB_STATES ? " aria-current=\"page\"" : "");
-	for (enum job_state s = 0; s < JOB_STATES; s++)
-		strbuf_addf(&p->html, "<a href=\"/dashboard?status=%s\"%s>%s</a>",
-			    job_state_name(s),
-			    s == current ? " aria-current=\"page\"" : "",
-			    job_state_name(s));
-	strbuf_adds(&p->html, "</nav>\n");
-}
+	struct err e = { 0 };
 
-static void
-page_head(struct page *p, enum job_state current)
-{
-	struct engine_stats s;
-
-	engine_stats(p->web->d.engine, &s);
-	strbuf_adds(
-		&p->html,
-		"<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
-		"<meta name=\"viewport\" content=\"width=device-width,"
-		"initial-scale=1\">\n<title>Jobs - slipway</title>\n"
-		"<link rel=\"stylesheet\" href=\"/dashboard.css?v=" SLIPWAY_VERSION
-		"\">"
-		"</head><body>\n"
-		"<header><h1>slipway</h1>");
-	strbuf_addf(&p->html, "<p>%u queued, %u of %u slots in use%s", s.queued,
-		    s.running, s.slots, !s.accepting  ? "; not accepting jobs: "
-		    : *s.why_not ? "; "
-				 : "");
-	html_text(&p->html, s.why_not);
-	strbuf_adds(&p->html, "</p></header>\n");
-	page_nav(p, current);
-	strbuf_adds(&p->html, "<main><table><thead><tr><th>State</th><th>Job</th>"
-			      "<th>Repository</th><th>Queued (UTC)</th>"
-			      "<th>Duration</th><th></th></tr></thead><tbody>\n");
-}
-
-static void
-page_foot(struct page *p, enum job_state current, uint64_t next)
-{
-	strbuf_adds(&p->html, "</tbody></table>\n");
-	if (!p->rows)
-		strbuf_adds(&p->html, "<p>No jobs here yet.</p>\n");
-	if (next) {
-		strbuf_addf(&p->html,
-			    "<p><a rel=\"next\" href=\"/dashboard?cursor=%llu",
-			    (unsigned long long)next);
-		if (current != JOB_STATES)
-			strbuf_addf(&p->html, "&amp;status=%s",
-				    job_state_name(current));
-		strbuf_adds(&p->html, "\">Older jobs</a></p>\n");
+	d->task.what = "dashboard";
+	d->task.release = dashboard_release;
+	d->task.destroy = dashboard_destroy;
+	d->again = loop_timer_new(w->d.loop, on_show, d);
+	d->jobs = xcalloc(ROWS, sizeof(*d->jobs));
+	d->query.repo = d->repo;
+	d->query.branch = d->branch;
+	d->query.max_rows = ROWS;
+	d->query.max_visited = VISITS;
+	web_task_begin(&d->task, w, r);
+	if (db_job_list(w->d.db, &d->query, on_row, d, &d->next, &e)) {
+		http_reply_err(r, &e);
+		web_task_end(&d->task);
+		return;
 	}
-	strbuf_adds(&p->html, "</main><footer>slipway " SLIPWAY_VERSION
-			      "</footer></body></html>\n");
+	dashboard_head(d, w, r);
+	on_show(d);
+}
+
+/* Forms send their fields also when they are empty. */
+static char *
+filter_of(struct http_req r, const char *key)
+{
+	const char *s = http_req_query(r, key);
+
+	return s && *s ? xstrdup(s) : NULL;
 }
 
 void
 page_dashboard(struct http_req r, void *arg)
 {
-	static const char *const allowed[] = { "status", "cursor", NULL };
-	struct page p = { .web = arg, .now = clock_wall_ms() };
-	struct job_query q = { .state = JOB_STATES,
-			       .max_rows = ROWS,
-			       .max_visited = VISITS };
-	const char *state = http_req_query(r, "status");
-	struct err e = { 0 };
-	uint64_t next = 0;
+	static const char *const allowed[] = { "status", "repo", "branch", "cursor",
+					       NULL };
+	const char *status = http_req_query(r, "status");
+	enum job_state state = JOB_STATES;
+	struct dashboard *d;
+	uint64_t before = 0;
 
 	if (!web_query_only(r, allowed) ||
-	    !web_query_uint(r, "cursor", INT64_MAX, &q.before))
+	    !web_query_uint(r, "cursor", INT64_MAX, &before))
 		return;
-	if (state && (q.state = job_state_parse(state)) == JOB_STATES) {
+	if (status && *status && (state = job_state_parse(status)) == JOB_STATES) {
 		web_reply_field(r, "status", "no such status");
 		return;
 	}
-	page_head(&p, q.state);
-	if (db_job_list(p.web->d.db, &q, on_row, &p, &next, &e)) {
-		http_reply_err(r, &e);
-	} else {
-		page_foot(&p, q.state, next);
-		http_set_header(r, "Content-Security-Policy", policy);
-		http_set_header(r, "Referrer-Policy", "same-origin");
-		http_set_header(r, "Cache-Control", "no-cache");
-		http_reply(r, 200, "text/html; charset=utf-8", p.html.data, p.html.len);
-	}
-	strbuf_free(&p.html);
+	d = xcalloc(1, sizeof(*d));
+	d->query.state = state;
+	d->query.before = before;
+	d->repo = filter_of(r, "repo");
+	d->branch = filter_of(r, "branch");
+	dashboard_begin(d, arg, r);
 }

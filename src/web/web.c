@@ -33,6 +33,7 @@ const struct web_route web_routes[] = {
 	{ HTTP_GET, "/jobs", 0, api_list, WEB_READ },
 	{ HTTP_GET, "/jobs/status", 0, api_status, WEB_READ },
 	{ HTTP_GET, "/jobs/logs", 0, api_logs, WEB_READ },
+	{ HTTP_GET, "/jobs/lines", 0, api_lines, WEB_READ },
 	{ HTTP_POST, "/jobs/submit", HTTP_ROUTE_CHANGES, api_submit, WEB_SUBMIT },
 	{ HTTP_POST, "/jobs/validate", HTTP_ROUTE_CHANGES | WEB_ROUTE_DRY, api_validate,
 	  WEB_SUBMIT },
@@ -57,7 +58,12 @@ const struct web_route web_routes[] = {
 	{ HTTP_POST, "/logout", HTTP_ROUTE_CHANGES | HTTP_ROUTE_FORM, page_logout,
 	  WEB_OPEN },
 	{ HTTP_GET, "/dashboard", 0, page_dashboard, WEB_READ },
-	{ HTTP_GET, "/dashboard.css", 0, page_css, WEB_OPEN },
+	{ HTTP_GET, "/dashboard/changes", 0, page_changes, WEB_READ },
+	{ HTTP_GET, "/dashboard/jobs/", HTTP_ROUTE_PREFIX, page_job, WEB_READ },
+	{ HTTP_POST, "/dashboard/jobs/",
+	  HTTP_ROUTE_PREFIX | HTTP_ROUTE_CHANGES | HTTP_ROUTE_FORM, page_action,
+	  WEB_SUBMIT },
+	{ HTTP_GET, "/ui/", HTTP_ROUTE_PREFIX, page_ui, WEB_OPEN },
 	{ .path = NULL },
 };
 #define ROUTES (ARRAY_LEN(web_routes) - 1)
@@ -147,6 +153,14 @@ web_set_hosts(struct web *w)
 	free(hosts);
 }
 
+static void
+on_any_event(void *arg, const struct bus_event *ev)
+{
+	struct web *w = arg;
+
+	w->changes += ev->what == BUS_JOB;
+}
+
 static int
 web_set_auth(struct web *w, struct err *e)
 {
@@ -204,6 +218,9 @@ web_new(const struct web_deps *d, struct err *e)
 		return NULL;
 	}
 	web_set_hosts(w);
+	/* Not from where another daemon's count may have ended. */
+	w->changes = (uint64_t)clock_wall_ms();
+	w->changes_sub = bus_subscribe(d->bus, NULL, on_any_event, w);
 	return w;
 }
 
@@ -217,6 +234,7 @@ web_free(struct web *w)
 	http_free(w->http);
 	while ((t = LIST_FIRST(&w->tasks)))
 		web_task_end(t);
+	bus_unsubscribe(w->changes_sub);
 	auth_free(w->auth);
 	audit_free(w->audit);
 	/* After what was just ended. */

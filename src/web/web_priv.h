@@ -53,6 +53,8 @@ struct web {
 	struct audit *audit;
 	struct auth *auth;
 	int64_t started; /* clock_mono_ms */
+	uint64_t changes; /* grows whenever something of a job changed */
+	struct bus_sub *changes_sub;
 	LIST_HEAD(, web_task) tasks;
 	struct feed *feeds; /* uthash; feed.h */
 	struct slab *streams;
@@ -112,5 +114,10 @@ void api_admin_drain(struct http_req r, void *arg);
 void api_admin_resume(struct http_req r, void *arg);
 void api_admin_reload(struct http_req r, void *arg);
 void api_admin_maintenance(struct http_req r, void *arg);
+void api_lines(struct http_req r, void *arg);
 void page_dashboard(struct http_req r, void *arg);
-void page_css(struct http_req r, void *arg);
+void page_changes(struct http_req r, void *arg);
+void page_job(struct http_req r, void *arg);
+void page_action(struct http_req r, void *arg);
+void page_login(struct http_req r, void *arg);
+void page_ui(struct http_req r, void *arg);

@@ -171,7 +171,7 @@ def test_answers_are_as_described(slipwayd, repo):
     calls = [
         ("get", "/", {}, None), ("get", "/health", {}, None),
         ("get", "/health/ready", {}, None), ("get", "/health/stream", {}, None),
-        ("get", "/openapi.json", {}, None), ("get", "/dashboard.css", {}, None),
+        ("get", "/openapi.json", {}, None), ("get", "/dashboard/changes", {}, None),
         ("post", "/jobs/validate", {}, spec), ("post", "/jobs/validate", {}, {}),
         ("post", "/jobs/submit", {}, spec), ("post", "/jobs/submit", {}, spec),
         ("post", "/jobs/submit", {}, {**spec, "commit": "other"}),

@@ -14,7 +14,7 @@ from harness import PATIENCE, TOP, job
 
 HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
 OPEN = {("GET", "/health"), ("GET", "/health/ready"), ("GET", "/login"), ("POST", "/login"),
-        ("POST", "/logout"), ("GET", "/dashboard.css")}
+        ("POST", "/logout"), ("GET", "/ui/")}
 NOBODY = {"labels": ["nobody"]}  # a job with these stays in the queue
 
 

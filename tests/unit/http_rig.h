@@ -173,6 +173,7 @@ static const struct http_route routes[] = {
 	{ HTTP_POST, "/echo", HTTP_ROUTE_CHANGES, handle_echo },
 	{ HTTP_POST, "/raw", 0, handle_echo },
 	{ HTTP_POST, "/large", HTTP_ROUTE_BODY_MIB(2), handle_count },
+	{ HTTP_POST, "/form", HTTP_ROUTE_CHANGES | HTTP_ROUTE_FORM, handle_echo },
 	{ HTTP_GET, "/later", 0, handle_later },
 	{ HTTP_GET, "/stream", 0, handle_stream },
 	{ HTTP_GET, "/big", 0, handle_big },

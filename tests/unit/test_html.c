@@ -55,3 +55,26 @@ Test(html, durations_change_units_at_a_second_a_minute_and_an_hour)
 		cr_expect_str_eq(out.data, cases[i].want);
 	}
 }
+
+Test(html, sizes_change_units_by_1024)
+{
+	static const struct {
+		uint64_t bytes;
+		const char *want;
+	} cases[] = { { 0, "0 bytes" },
+		      { 1023, "1023 bytes" },
+		      { 1024, "1.0 KiB" },
+		      { 1536, "1.5 KiB" },
+		      { 10240, "10 KiB" },
+		      { 1048575, "1023 KiB" },
+		      { 1048576, "1.0 MiB" },
+		      { 5ull << 30, "5.0 GiB" },
+		      { 3ull << 50, "3072 TiB" } };
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		cleanup_strbuf struct strbuf out = { 0 };
+
+		html_bytes(&out, cases[i].bytes);
+		cr_expect_str_eq(out.data, cases[i].want, "got %s", out.data);
+	}
+}

@@ -101,6 +101,16 @@ Test(http_check, json_may_have_parameters)
 	cr_assert_not(http_check_json(NULL));
 }
 
+Test(http_check, forms_and_only_they_are_forms)
+{
+	cr_assert(http_check_form("application/x-www-form-urlencoded"));
+	cr_assert(http_check_form("application/X-WWW-form-urlencoded; charset=utf-8"));
+	cr_assert_not(http_check_form("application/x-www-form-urlencoded2"));
+	cr_assert_not(http_check_form("application/json"));
+	cr_assert_not(http_check_form("multipart/form-data"));
+	cr_assert_not(http_check_form(NULL));
+}
+
 Test(http_check, headers_cannot_break_out_of_their_line)
 {
 	cr_assert(http_check_header("X-A_b.1", "any text; \t\xc3\xbc"));

@@ -99,6 +99,28 @@ Test(http_gate, a_change_must_be_json)
 		      "HTTP/1.1 200 ", "\r\n\r\nx");
 }
 
+#define FORM "Content-Type: application/x-www-form-urlencoded\r\n"
+
+Test(http_gate, a_change_may_be_a_form_where_it_says_so)
+{
+	assert_answer(POST("/form",
+			   FORM "Origin: https://evil.org\r\nContent-Length: 3\r\n",
+			   "a=b"),
+		      "HTTP/1.1 403 ", "Origin");
+	assert_answer(POST("/form",
+			   FORM "Origin: http://localhost\r\nContent-Length: 3\r\n",
+			   "a=b"),
+		      "HTTP/1.1 200 ", "\r\n\r\na=b");
+	assert_answer(POST("/form", JSON "Content-Length: 2\r\n", "{}"),
+		      "HTTP/1.1 415 ", "form-urlencoded");
+	assert_answer(POST("/form", "Content-Length: 3\r\n", "a=b"), "HTTP/1.1 415 ",
+		      "form-urlencoded");
+	assert_answer(POST("/form", "Content-Length: 0\r\n", ""), "HTTP/1.1 200 ",
+		      "Content-Length: 0\r\n");
+	assert_answer(POST("/echo", FORM "Content-Length: 3\r\n", "a=b"),
+		      "HTTP/1.1 415 ", "application/json");
+}
+
 static struct strbuf
 post_bytes(size_t n)
 {
