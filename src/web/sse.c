@@ -226,7 +226,7 @@ sse_end(const struct render_status *s, struct strbuf *out)
 {
 	struct json_object *o = status_object(s);
 
-	if (s->started_at && s->finished_at >= s->started_at)
+	if (s->started_at > 0 && s->finished_at >= s->started_at)
 		json_object_object_add(o, "duration",
 				       json_object_new_int64(s->finished_at -
 							     s->started_at));
