@@ -9,7 +9,8 @@
 
 #include "slipway/err.h"
 
-#define HTTP_BACKLOG 1024
+/* As much as the kernel allows: what overflows it is lost without a word. */
+#define HTTP_BACKLOG 4096
 
 /* addr is "127.0.0.1:8080" or "[::1]:0"; the bound port goes to *port. */
 int http_listen_inet(const char *addr, uint16_t *port, int *fd, struct err *e);

@@ -125,7 +125,7 @@ sse_step_end(struct render *r, const struct frame *f, const uint8_t *p, uint64_t
 	o = step_object(r, f, skipped ? "skipped" : failed ? "failure" : "success");
 	if (!skipped) {
 		json_object_object_add(o, "exitCode", json_object_new_int(s.exit_code));
-		if (started && (int64_t)f->time_ms >= started)
+		if (started > 0 && (int64_t)f->time_ms >= started)
 			json_object_object_add(o, "duration",
 					       json_object_new_int64(
 						       (int64_t)f->time_ms - started));
@@ -205,7 +205,7 @@ sse_end(const struct render_status *s, struct strbuf *out)
 {
 	struct json_object *o = status_object(s);
 
-	if (s->started_at && s->finished_at >= s->started_at)
+	if (s->started_at > 0 && s->finished_at >= s->started_at)
 		json_object_object_add(o, "duration",
 				       json_object_new_int64(s->finished_at -
 							     s->started_at));
