@@ -1,6 +1,7 @@
 """The pages, in a real browser, with its script and without."""
 
 import re
+import signal
 import time
 
 import pytest
@@ -8,7 +9,8 @@ import requests
 from harness import PATIENCE, ApiError, job, wait_for
 
 from selenium import webdriver
-from selenium.common.exceptions import NoAlertPresentException
+from selenium.common.exceptions import (
+    NoAlertPresentException, NoSuchElementException, StaleElementReferenceException)
 from selenium.webdriver import ActionChains
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -64,6 +66,13 @@ class Browser:
     def one(self, selector):
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
+    def click(self, selector):
+        """Click what a live page may exchange at that very moment."""
+        def clicked():
+            self.one(selector).click()
+            return True
+        self.until(clicked, f"{selector} could not be clicked")
+
     def all(self, selector):
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
@@ -77,8 +86,9 @@ class Browser:
                        ".map(e => e.textContent)", selector)
 
     def until(self, condition, what):
-        WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05).until(
-            lambda _: condition(), message=what)
+        WebDriverWait(self.driver, PATIENCE, poll_frequency=0.05, ignored_exceptions=(
+            StaleElementReferenceException, NoSuchElementException,
+        )).until(lambda _: condition(), message=what)
 
     def until_text(self, selector, wanted):
         self.until(lambda: wanted in self.text(selector),
@@ -175,13 +185,13 @@ def test_the_list_tells_about_jobs_and_filters_them(api, browser, repo):
     assert "no runner has label nobody" in rows["waits"]
     assert "1 queued" in browser.text(".counts")
 
-    browser.one(".tabs a:nth-child(5)").click()
+    browser.click(".tabs a:nth-child(5)")
     assert browser.texts(".jobs .id") == ["bad"]
     assert browser.text(".tabs a[aria-current]") == "failure"
-    browser.one(".tabs a").click()
+    browser.click(".tabs a")
     browser.one("input[name=repo]").send_keys(str(repo), Keys.ENTER)
     browser.until(lambda: browser.texts(".jobs .id") == ["bad", "good"], "by repository")
-    browser.one(".jobs .branch").click()  # as shown in a row
+    browser.click(".jobs .branch")  # as shown in a row
     browser.until(lambda: browser.texts(".jobs .id") == ["bad"], "by branch")
     assert browser.one("input[name=branch]").get_attribute("value") == "topic/a&b=c"
     browser.open("/dashboard?status=timeout&repo=&branch=")
@@ -193,9 +203,9 @@ def test_older_jobs_are_a_page_away(api, browser):
         api.submit(job("/srv/x", "true", id=f"j{i:02}", **NOBODY))
     browser.open("/dashboard")
     assert len(browser.all(".jobs tbody tr")) == 50
-    browser.one("a[rel=next]").click()
+    browser.click("a[rel=next]")
     assert browser.texts(".jobs .id") == ["j04", "j03", "j02", "j01", "j00"]
-    browser.one("a[rel=first]").click()
+    browser.click("a[rel=first]")
     assert browser.texts(".jobs .id")[0] == "j54"
 
 
@@ -212,10 +222,10 @@ def test_the_list_is_live(daemon, api, browser, repo):
 def test_a_row_leads_to_its_job(api, browser, repo):
     api.run(job(repo, "echo hello", id="one"))
     browser.open("/dashboard")
-    browser.one(".jobs a.row").click()
+    browser.click(".jobs a.row")
     assert browser.driver.current_url == api.base + "/dashboard/jobs/one"
     assert "hello" in browser.rows().values()
-    browser.one(".brand").click()
+    browser.click(".brand")
     assert browser.driver.current_url == api.base + "/dashboard"
 
 
@@ -237,7 +247,7 @@ def test_a_job_tells_how_it_ended(api, browser, repo):
     assert [s.split(":")[0] for s in steps] == ["failure (allowed)", "failure", "skipped"]
     assert "exit 1" in steps[0] and "exit 7" in steps[1]
     # A step leads to where it begins.
-    browser.one(".steps li:nth-child(2) a").click()
+    browser.click(".steps li:nth-child(2) a")
     browser.until(lambda: browser.text(".l.marked > span") == "unit", "marked")
 
 
@@ -297,7 +307,7 @@ def test_following_stops_when_the_reader_scrolls_up(daemon, api, browser, repo):
     daemon.poke(id, "a")
     browser.until(lambda: "404" in browser.text("#lines").replace(",", ""), "it has grown")
     assert browser.in_sight() == seen, "and the reader was not disturbed"
-    browser.one("#follow").click()
+    browser.click("#follow")
     browser.until(lambda: at_the_end("400"), "at the end again")
     daemon.poke(id, "b")
     browser.until(lambda: at_the_end("600"), "and it follows")
@@ -314,14 +324,14 @@ def test_times_are_shown_on_demand_and_remembered(api, browser, repo):
     status = api.run(job(repo, "echo hello", id="one"))
     browser.open("/dashboard/jobs/one")
     assert not browser.one(".l time").is_displayed()
-    browser.one("#times").click()
+    browser.click("#times")
     assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3}", browser.one(".l time").text)
     stamp = browser.one(".l.stdout time").get_attribute("datetime")
     assert status["startedAt"] <= browser.js("return Date.parse(arguments[0])", stamp) \
         <= status["finishedAt"]
     browser.open("/dashboard/jobs/one")
     assert browser.one(".l time").is_displayed()
-    browser.one("#times").click()
+    browser.click("#times")
     assert not browser.one(".l time").is_displayed()
 
 
@@ -331,7 +341,7 @@ def test_links_to_lines(api, browser, repo):
     browser.until(lambda: browser.texts(".l.marked > a") == ["1500"], "marked")
     assert 1500 in browser.in_sight()
     browser.until(lambda: 1503 in browser.rows(), "lines from the server")
-    browser.one('.l > a[href="#L1503"]').click()
+    browser.click('.l > a[href="#L1503"]')
     assert browser.driver.current_url.endswith("#L1503")
     ActionChains(browser.driver).key_down(Keys.SHIFT) \
         .click(browser.one('.l > a[href="#L1506"]')).key_up(Keys.SHIFT).perform()
@@ -354,7 +364,7 @@ def test_the_log_can_be_downloaded(api, browser, repo):
 def test_finding_text_in_the_log(api, browser, repo):
     api.run(job(repo, "seq 1 5000; echo Needle; seq 1 5000; echo needle", id="one"))
     browser.open("/dashboard/jobs/one")
-    browser.one("h1").click()
+    browser.click("h1")
     ActionChains(browser.driver).send_keys("/").perform()
     field = browser.driver.switch_to.active_element
     field.send_keys("needle", Keys.ENTER)
@@ -367,6 +377,32 @@ def test_finding_text_in_the_log(api, browser, repo):
     browser.until_text(".find output", "not found")
 
 
+def test_tabs_that_nobody_sees_hold_no_connections(daemon, api, browser, repo):
+    """A browser has six of them; more tabs than that must all work."""
+    id = api.submit(job(repo, f"echo hello; {wait_for()}", id="one"))
+    first = browser.driver.current_window_handle
+    for _ in range(8):
+        browser.driver.switch_to.new_window("tab")
+        browser.open("/dashboard/jobs/one")
+        browser.until(lambda: "hello" in browser.rows().values(), "the log")
+
+    def waiting():
+        before = len(daemon.log())
+        daemon.signal(signal.SIGUSR1)
+        browser.until(lambda: "queue:" in daemon.log()[before:], "the dump")
+        return len(re.findall("request (?:lines|changes) ", daemon.log()[before:]))
+
+    browser.until(lambda: waiting() <= 2, "only the tab in sight waits")
+    daemon.poke(id)
+    api.wait(id)
+    for tab in browser.driver.window_handles:
+        if tab != first:
+            browser.driver.switch_to.window(tab)
+            browser.until_text(".title .badge", "success")
+            browser.driver.close()
+    browser.driver.switch_to.window(first)
+
+
 # --- buttons
 
 
@@ -376,19 +412,19 @@ def test_cancel_and_retry(daemon, api, browser, repo, scripts):
     api.wait(id, lambda s: s.get("phase") == "steps")
     browser.scripts(scripts)
     browser.open("/dashboard/jobs/one")
-    browser.one("#cancel").click()
+    browser.click("#cancel")
     assert api.wait(id, "cancelled")["reason"] == "cancelled"
     browser.scripts(True)  # for the driver's own look at the page
     browser.until_text(".title .badge", "cancelled")
     browser.until_text(".fate", "Cancelled by")
     assert browser.driver.current_url == api.base + "/dashboard/jobs/one"
     browser.scripts(scripts)
-    browser.one("#retry").click()
+    browser.click("#retry")
     assert api.wait(id, lambda s: s.get("phase") == "steps")["attempt"] == 2
     browser.scripts(True)
     browser.until_text(".tabs", "attempt 2")
     browser.until(lambda: "attempt" in browser.rows().values(), "the new attempt's log")
-    browser.one(".tabs a:nth-child(2)").click()
+    browser.click(".tabs a:nth-child(2)")
     assert browser.text(".title .badge") == "cancelled"
     assert browser.text(".tabs a[aria-current]") == "attempt 1"
     daemon.poke(id, attempt=2)
@@ -697,19 +733,25 @@ def test_a_log_can_be_read_without_a_script(api, browser, repo):
     api.run(job(repo, "seq 1 1200", id="one"))
     browser.scripts(False)
     browser.open("/dashboard/jobs/one")
-    shown = lambda: [int(l.text) for l in browser.all(".l > a")]
+
+    def shown():
+        browser.scripts(True)  # for the driver's look; the page's own did not run
+        numbers = [int(n) for n in browser.texts(".l > a")]
+        browser.scripts(False)
+        return numbers
+
     assert len(shown()) == 500 and shown()[-1] > 1200
     assert browser.one(".l:last-child > span").text == "1200"
     assert not browser.one("#follow").is_displayed() and not browser.one(".find").is_displayed()
     last = shown()
-    browser.one(".windows a[rel=prev]").click()
+    browser.click(".windows a[rel=prev]")
     assert shown()[-1] == last[0] - 1
-    browser.one(".windows a[rel=prev]").click()
+    browser.click(".windows a[rel=prev]")
     assert shown()[0] == 1
-    browser.one(".windows a[rel=next]").click()
+    browser.click(".windows a[rel=next]")
     assert shown()[0] == 501
     # A step's link, too, leads to its window.
-    browser.one(".steps a").click()
+    browser.click(".steps a")
     assert browser.one(":target > span").text.endswith("step0")
 
 

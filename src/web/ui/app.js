@@ -13,22 +13,28 @@ const url = (path) => new URL((page.root || "") + path, location.href);
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const $ = (selector, from = document) => from.querySelector(selector);
 
+// A browser has few connections to a server, for all its tabs together: a page that
+// nobody sees, or that was left, must not hold any by waiting.
+let inSight = new AbortController();
+
+function look() {
+	if (document.hidden) inSight.abort();
+	else if (inSight.signal.aborted) inSight = new AbortController();
+}
+document.addEventListener("visibilitychange", look);
+addEventListener("pagehide", () => inSight.abort());
+addEventListener("pageshow", look);
+
 function visible() {
 	if (!document.hidden) return Promise.resolve();
-	return new Promise((done) => {
-		const look = () => {
-			if (document.hidden) return;
-			document.removeEventListener("visibilitychange", look);
-			done();
-		};
-		document.addEventListener("visibilitychange", look);
-	});
+	return new Promise((done) =>
+		document.addEventListener("visibilitychange", () => done(visible()), { once: true }));
 }
 
 async function getJson(path, query) {
-	const at = url(path);
+	const at = url(path), signal = query.wait ? inSight.signal : undefined;
 	at.search = new URLSearchParams(query);
-	const answer = await fetch(at, { cache: "no-store" });
+	const answer = await fetch(at, { cache: "no-store", signal });
 	// Logged out, or the job is gone: the page itself tells.
 	if (answer.status === 401 || (answer.status === 404 && path === "dashboard/changes"))
 		location.reload();
@@ -36,15 +42,18 @@ async function getJson(path, query) {
 	return answer.json();
 }
 
-// Repeat what waits for news; pause while nobody looks, and longer after failures.
+// Repeat what waits for news; with longer and longer pauses after failures.
 async function forever(turn) {
 	for (let failures = 0; ;) {
-		await visible();
 		try {
 			if ((await turn()) === false) return;
 			failures = 0;
 			tellOffline(false);
-		} catch {
+		} catch (e) {
+			if (e.name === "AbortError") {
+				await sleep(100);
+				continue;
+			}
 			failures += 1;
 			if (failures > 1) tellOffline(true);
 			await sleep(Math.min(500 * 2 ** failures, 15000));
@@ -128,9 +137,15 @@ function takeLive(fresh) {
 function watch(query, path, onChange) {
 	let version = page.version;
 	return forever(async () => {
-		const news = await getJson("dashboard/changes", { ...query, seen: version, wait: 50 });
+		// Its title tells also those who look at another tab.
+		if (document.hidden) await Promise.race([visible(), sleep(15000)]);
+		const wait = document.hidden ? 0 : 50;
+		const news = await getJson("dashboard/changes", { ...query, seen: version, wait });
 		if (news.version !== version) {
-			takeLive(await getPage(path()));
+			const fresh = await getPage(path());
+			// Not under the finger of who presses a button.
+			while ($("[data-live]:active")) await sleep(100);
+			takeLive(fresh);
 			version = news.version;
 			onChange?.();
 			await sleep(750); // a busy server is looked at now and then
@@ -356,6 +371,7 @@ class Log {
 	// -- growth
 
 	async grow() {
+		await visible();
 		const answer = await getJson("jobs/lines", { ...this.query, tail: 200, after: this.end, wait: 25 });
 		// What was open may have grown.
 		for (let n = this.total; n > 0 && this.lines.get(n)?.open; n--) this.lines.delete(n);
