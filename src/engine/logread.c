@@ -45,7 +45,7 @@ struct logread {
 	struct loop *loop;
 	struct pool *pool;
 	char *spool, *sealed;
-	int fd; /* hot file, or -1 */
+	int fd;		       /* hot file, or -1 */
 	struct sealed *handle; /* sealed log; keeps its last block between reads */
 	struct task *task;
 };
@@ -268,7 +268,8 @@ walk_bytes(struct walk *w, uint64_t at)
 	if (w->fd >= 0) {
 		n = pread(w->fd, w->data, want, (off_t)at);
 	} else {
-		n = sealed_read(w->sealed, at, want, &b, NULL) == 0 ? (ssize_t)b.len : 0;
+		n = sealed_read(w->sealed, at, want, &b, NULL) == 0 ? (ssize_t)b.len
+								    : 0;
 		memcpy(w->data, strbuf_str(&b), (size_t)n);
 	}
 	w->at = at;

@@ -27,8 +27,8 @@
 #define TICK_MS 250   /* beats of many streams go out together, but .. */
 #define TICK_MOST 256 /* .. not of too many at a time */
 #define TICK_NEXT_MS 5
-#define HURRY_MS 5000	 /* for stuck clients, while the buffers are over their budget */
-#define TRIM_AFTER 256	 /* streams that began or ended */
+#define HURRY_MS 5000  /* for stuck clients, while the buffers are over their budget */
+#define TRIM_AFTER 256 /* streams that began or ended */
 #define TRIM_QUIET_MS 50 /* then memory goes back to the kernel */
 #define DUMP_STUCK 20
 

@@ -243,8 +243,8 @@ group_failed(struct feed_group *g, const struct err *err)
 		return group_at_end(g);
 	if (err->code == ERR_CORRUPT)
 		return group_damaged(g);
-	log_warn(LOG_WEB, "job=%s attempt=%u its log cannot be sent on: %s", g->feed->id,
-		 g->feed->attempt, err->msg);
+	log_warn(LOG_WEB, "job=%s attempt=%u its log cannot be sent on: %s",
+		 g->feed->id, g->feed->attempt, err->msg);
 	while ((s = TAILQ_FIRST(&g->streams)))
 		stream_end(s);
 	return FEED_AT_END;
@@ -478,7 +478,8 @@ void
 feed_join(struct feed *f, struct stream *s, uint64_t offset, const struct render *r,
 	  bool damaged)
 {
-	struct feed_group *g, like = { .feed = f, .offset = offset, .damaged = damaged };
+	struct feed_group *g,
+		like = { .feed = f, .offset = offset, .damaged = damaged };
 
 	like.render = *r;
 	g = group_find(&like);
@@ -512,7 +513,8 @@ feed_restart(struct feed *f)
 	struct feed_group *g;
 
 	logread_free(f->log);
-	f->log = logread_new(w->d.loop, w->d.pool, w->conf->state_dir, f->id, f->attempt);
+	f->log = logread_new(w->d.loop, w->d.pool, w->conf->state_dir, f->id,
+			     f->attempt);
 	if (f->reading)
 		group_done(STEAL(f->reading), FEED_AT_END);
 	TAILQ_FOREACH(g, &f->groups, link) {

@@ -38,9 +38,9 @@ struct feed_group {
 	struct stream_list streams;
 	struct render render;
 	uint64_t offset;
-	bool damaged;	   /* the log cannot be read on from here */
-	bool behind;	   /* there was more to read than a little */
-	bool read_over;	   /* feed->over when the last read began */
+	bool damaged;	    /* the log cannot be read on from here */
+	bool behind;	    /* there was more to read than a little */
+	bool read_over;	    /* feed->over when the last read began */
 	uint64_t read_news; /* feed->news then */
 };
 TAILQ_HEAD(feed_groups, feed_group);
@@ -60,8 +60,8 @@ struct feed {
 	struct loop_timer *again;
 	struct bus_sub *sub;
 	/* What stream.c knows of the job. */
-	bool over;	/* nothing more will come to the log */
-	bool queued;	/* nothing will come until it starts */
+	bool over;   /* nothing more will come to the log */
+	bool queued; /* nothing will come until it starts */
 	bool looking;
 	struct placing *placing; /* streams that look for their place; place.c */
 	char key[];

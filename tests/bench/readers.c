@@ -174,7 +174,8 @@ clients_spawn(int port, size_t n, const char *request, size_t body, int ready)
 
 /* The event that all of these are about */
 
-#define EVENT_TEXT "compiling src/engine/something.c as every build does, line by line\n"
+#define EVENT_TEXT                                                                     \
+	"compiling src/engine/something.c as every build does, line by line\n"
 
 static size_t
 frames_make(struct strbuf *log, unsigned n)
@@ -353,8 +354,9 @@ on_clients_done(int fd, unsigned what, void *arg)
 static int
 bench_stream(char **argv)
 {
-	static const struct http_route routes[] = { { HTTP_GET, "/events", 0, on_request },
-						    { .path = NULL } };
+	static const struct http_route routes[] = {
+		{ HTTP_GET, "/events", 0, on_request }, { .path = NULL }
+	};
 	size_t n = strtoul(argv[0], NULL, 10);
 	unsigned per = (unsigned)atoi(argv[1]), writes = (unsigned)atoi(argv[2]);
 	struct http_opts o = { .routes = routes, .max_connections = 20000 };
@@ -392,7 +394,8 @@ bench_stream(char **argv)
 static void
 follow_request(char *out, size_t size, const char *id)
 {
-	snprintf(out, size, "GET /jobs/logs?id=%s HTTP/1.1\r\nHost: localhost\r\n\r\n", id);
+	snprintf(out, size, "GET /jobs/logs?id=%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		 id);
 }
 
 static int

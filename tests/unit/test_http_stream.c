@@ -189,6 +189,30 @@ Test(http_stream, a_client_that_takes_nothing_is_cut_in_time)
 	stop();
 }
 
+Test(http_stream, over_the_budget_stuck_clients_are_cut_early)
+{
+	struct http_req reqs[10];
+	struct shared s = { .n = 1, .len = 8 << 20, .fill = 'm' };
+	int fd[10];
+
+	begin(60000, 60000);
+	for (int i = 0; i < 10; i++) {
+		fd[i] = open_stream(OPEN_10, &reqs[i]);
+		s.reqs = &reqs[i];
+		on_server(send_shared, &s);
+	}
+	/* The rig holds the last one to be the one that ends. */
+	pending = (struct http_req){ .slot = UINT32_MAX };
+	cr_assert_gt(s.total, HTTP_BUF_BUDGET);
+	/* Only until the rest is within the budget. */
+	while (total() > HTTP_BUF_BUDGET)
+		usleep(10000);
+	cr_expect_gt(streams(), 5);
+	for (int i = 0; i < 10; i++)
+		close(fd[i]);
+	stop();
+}
+
 static void
 set_beat(void *arg)
 {
@@ -246,10 +270,11 @@ Test(http_stream, each_drain_is_told_once_and_may_write)
 	begin(0, 0);
 	fd = open_stream(OPEN_10, &r);
 	on_server(watch_drain, &s);
-	read_until(fd, &in, "d"
-			    "dd"
-			    "ddd"
-			    "dddd");
+	read_until(fd, &in,
+		   "d"
+		   "dd"
+		   "ddd"
+		   "dddd");
 	on_server(end_streams, &all);
 	read_to_end(fd, &in);
 	cr_expect_eq(in.len, 10);
