@@ -225,6 +225,8 @@ static const struct openapi_field health[] = {
 	{ "queued!", "integer(0..)", "jobs that wait" },
 	{ "running!", "integer(0..)", "jobs that run" },
 	{ "slots!", "integer(0..)", "jobs that may run at once" },
+	{ "connections!", "integer(0..)", "to this server, those of streams included" },
+	{ "streams!", "integer(0..)", "of these, readers of logs" },
 	{ "store!", "StoreHealth", "" },
 	{ "audit!", "enum(ok,failing)", "" },
 	{ "uptime!", "integer(0..)", "s" },
