@@ -54,9 +54,6 @@ void loop_defer(struct loop *l, void (*fn)(void *), void *arg);
 void loop_on_turn_end(struct loop *l, void (*fn)(void *), void *arg);
 /* From any thread: run fn on the loop, in order of posting. */
 void loop_post(struct loop *l, void (*fn)(void *), void *arg);
-/* A socket of this number is about to be watched. libevent keeps a record for each number
- * it has seen, for ever: made together they don't pin a page each. */
-void loop_expect_fd(struct loop *l, int fd);
 /* For loop/ only: the libevent base. */
 struct event_base;
 struct event_base *loop_base(struct loop *l);

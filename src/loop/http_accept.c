@@ -70,7 +70,6 @@ on_before_accept(evhtp_connection_t *ev, void *arg)
 	struct http_acceptor *a = l->acceptor;
 	unsigned n = a->on_count(a->arg);
 
-	loop_expect_fd(a->loop, ev->sock);
 	if (n < a->max)
 		return EVHTP_RES_OK;
 	turn_away(a, ev->sock, n);

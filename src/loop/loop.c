@@ -23,7 +23,6 @@
 #include <unistd.h>
 
 #include <event2/event.h>
-#include <event2/event_struct.h>
 
 #include "loop_mem.h"
 #include "slipway/clock.h"
@@ -41,7 +40,6 @@ struct loop {
 	struct event_base *base;
 	struct event *posted;
 	int post_fd;
-	int expected; /* records for descriptors below are made */
 	bool stop;
 	_Atomic pthread_t thread;
 	struct calls defers;
@@ -242,28 +240,6 @@ struct event_base *
 loop_base(struct loop *l)
 {
 	return l->base;
-}
-
-#define EXPECTED_AT_ONCE 512
-
-void
-loop_expect_fd(struct loop *l, int fd)
-{
-	struct event ev;
-	int copy;
-
-	if (fd < l->expected)
-		return;
-	while (l->expected < fd + EXPECTED_AT_ONCE) {
-		copy = fcntl(l->post_fd, F_DUPFD_CLOEXEC, l->expected);
-		if (copy < 0)
-			return;
-		event_assign(&ev, l->base, copy, EV_READ, on_posted, l);
-		if (event_add(&ev, NULL) == 0)
-			event_del(&ev);
-		close(copy);
-		l->expected = copy + 1;
-	}
 }
 
 static void *
