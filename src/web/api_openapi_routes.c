@@ -45,16 +45,16 @@ static const struct openapi_field audit_query[] = {
 
 static const struct openapi_field login_query[] = {
 	{ "next", "string", "where to go then" },
-	{ "error", "Flag", "the last try failed" },
+	{ "error", "string", "there: the last try failed" },
 	{ .name = NULL },
 };
 
 static const struct openapi_field lines_query[] = {
 	{ "id!", "string(1..128)", "the job" },
 	{ "attempt", "integer(1..)", "of this attempt; default: the present one" },
-	{ "from", "integer(1..)", "the first line" },
-	{ "count", "integer(1..2000)", "so many at most; default 500" },
-	{ "tail", "integer(1..2000)", "the last so many instead" },
+	{ "from", "integer(0..)", "the first line; 0 is 1, too" },
+	{ "count", "integer(0..2000)", "so many at most; default 500" },
+	{ "tail", "integer(0..2000)", "the last so many instead" },
 	{ "find", "string(1..200)", "where is the first line with this text" },
 	{ "after", "integer(0..)", "end of an earlier answer" },
 	{ "wait", "integer(0..60)", "seconds to wait for more than that" },
@@ -69,14 +69,16 @@ static const struct openapi_field changes_query[] = {
 };
 
 static const struct openapi_field job_page_query[] = {
-	{ "attempt", "integer(1..)", "default: the present one" },
-	{ "from", "integer(1..)", "the log from this line on" },
+	{ "attempt", "integer(0..)", "default, and 0: the present one" },
+	{ "from", "integer(0..)", "the log from this line on; default, and 0: its end" },
 	{ "part", "string", "only a part of the page" },
 	{ .name = NULL },
 };
 
 static const struct openapi_field dashboard_query[] = {
 	{ "status", "State", "jobs of this state only" },
+	{ "repo", "string", "of this repository only" },
+	{ "branch", "string", "of this branch only" },
 	{ "cursor", "integer(0..)", "from the page before" },
 	{ .name = NULL },
 };
