@@ -55,6 +55,8 @@ struct daemon {
 	int64_t watchdog_ms;
 	uint16_t port;
 	bool ending, reloading, reload_again;
+	void (*reload_done)(void *of); /* who waits for it; may be NULL */
+	void *reload_of;
 };
 
 /* The command line. */
@@ -160,7 +162,8 @@ static void on_reloaded(void *arg);
 
 /* Says in the log how it went; see web.h. */
 static int
-daemon_reload(void *arg, struct strbuf *restart, struct err *e)
+daemon_reload(void *arg, struct strbuf *restart, void (*done)(void *of), void *of,
+	      struct err *e)
 {
 	struct daemon *d = arg;
 	struct conf *old = d->conf, *new_;
@@ -185,6 +188,8 @@ daemon_reload(void *arg, struct strbuf *restart, struct err *e)
 	log_set_level_name(new_->log_level);
 	checkouts_configure(d->checkouts, new_);
 	d->reloading = true;
+	d->reload_done = done;
+	d->reload_of = of;
 	engine_reload(d->engine, new_, on_reloaded, d);
 	web_reload(d->web, new_);
 	conf_free(old);
@@ -413,7 +418,7 @@ on_reload(int signo, void *arg)
 	if (d->reloading)
 		return;
 	sdnotify_reloading();
-	if (daemon_reload(d, &restart, &e))
+	if (daemon_reload(d, &restart, NULL, NULL, &e))
 		sdnotify("READY=1");
 }
 
@@ -425,6 +430,8 @@ on_reloaded(void *arg)
 	log_info(LOG_CONF, "reloaded");
 	sdnotify("READY=1");
 	d->reloading = false;
+	if (d->reload_done)
+		d->reload_done(d->reload_of);
 	if (d->reload_again && !d->ending)
 		on_reload(SIGHUP, d);
 }

@@ -7,6 +7,10 @@ _slipway_options() { # slipway [VERB] --help
 	"$@" --help 2>/dev/null | sed -n 's/^  \(-., \|    \)\(--[a-z-]*\).*/\2/p'
 }
 
+_slipway_verbs() { # slipway: a line each, some of two words
+	"$1" --help 2>/dev/null | sed -n 's/^  \([a-z]*\( [a-z][a-z]*\)\{0,1\}\) .*/\1/p'
+}
+
 _slipway_jobs() { # slipway, options..., filter
 	"$@" --no-color list --limit 100 2>/dev/null | while read -r _ id _; do
 		printf '%s\n' "$id"
@@ -15,7 +19,7 @@ _slipway_jobs() { # slipway, options..., filter
 
 _slipway() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD - 1]}
-	local program=${COMP_WORDS[0]} verb='' args='' word i
+	local program=${COMP_WORDS[0]} verb='' verbs='' args='' word i
 	local -a server=()
 
 	# bash takes http://x apart at its colons, but not what follows unix:.
@@ -32,9 +36,17 @@ _slipway() {
 			done
 			;;
 		--status | --repo | --branch | --limit | --step | --tail | --attempt | \
-			--reason | --config) ((i++)) ;;
+			--reason | --config | --name | --scope | --expires) ((i++)) ;;
 		-* | : | =) ;;
-		*) [ -n "$verb" ] || verb=$word ;;
+		*)
+			if [ -z "$verb" ]; then
+				verb=$word
+				verbs=$(_slipway_verbs "$program" | sed -n "s/^$verb //p")
+			elif [ -n "$verbs" ]; then
+				verb+=" $word"
+				verbs=''
+			fi
+			;;
 		esac
 	done
 
@@ -48,7 +60,12 @@ _slipway() {
 			'queued running success failure timeout cancelled' -- "$cur")
 		return
 		;;
-	-s | --server | --repo | --branch | --limit | --step | --tail | --attempt | --reason)
+	--scope)
+		mapfile -t COMPREPLY < <(compgen -W 'read submit admin' -- "$cur")
+		return
+		;;
+	-s | --server | --repo | --branch | --limit | --step | --tail | --attempt | \
+		--reason | --name | --expires)
 		return
 		;;
 	esac
@@ -59,8 +76,10 @@ _slipway() {
 		return
 	fi
 	if [ -z "$verb" ] || [ "$verb" = help ]; then
-		mapfile -t COMPREPLY < <(compgen -W "$("$program" --help 2>/dev/null |
-			sed -n 's/^  \([a-z][a-z-]*\) .*/\1/p') help" -- "$cur")
+		verbs="$(_slipway_verbs "$program" | sed 's/ .*//' | uniq) help"
+	fi
+	if [ -n "$verbs" ]; then
+		mapfile -t COMPREPLY < <(compgen -W "$verbs" -- "$cur")
 		return
 	fi
 	args=$("$program" --help 2>/dev/null | sed -n "s/^  $verb  *\([A-Z[][A-Z]*]*\) .*/\1/p")

@@ -31,8 +31,9 @@ struct web_deps {
 	struct engine *engine;
 	const struct conf *conf; /* valid until the next web_reload() */
 	/* Reads the configuration anew, as SIGHUP does; *restart gets the keys (one per
-	 * line) that wait for a restart. */
-	int (*reload)(void *arg, struct strbuf *restart, struct err *e);
+	 * line) that wait for a restart. 0: done follows, once it is in force. */
+	int (*reload)(void *arg, struct strbuf *restart, void (*done)(void *of),
+		      void *of, struct err *e);
 	void *arg;
 };
 

@@ -213,7 +213,7 @@ option_flag(struct cli *cli, int c)
 		     : c == 'f' ? &cli->follow
 		     : c == 'W' ? &cli->watch
 		     : c == 'Z' ? &cli->times
-		     : c == 'n' ? &cli->dry
+		     : c == 'y' ? &cli->dry
 				: NULL;
 
 	if (flag)

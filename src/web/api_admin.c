@@ -9,6 +9,7 @@
  *	pause, drain, resume → engine_set_mode → on_mode_set → the new state
  *	maintenance → engine_forget_old → on_forgotten → what went
  *	reload → on_reload, out of the handler: it takes apart what that stands on
+ *	       → on_reloaded, with every runner opened anew → what waits for a restart
  *
  * As with verbs on jobs, each calls back exactly once, the client there or not.
  */
@@ -17,6 +18,7 @@ struct call {
 	struct web *web;
 	struct http_req req;
 	bool dry;
+	struct strbuf restart;
 };
 
 static struct call *
@@ -181,24 +183,34 @@ lines_array(const char *text)
 }
 
 static void
-on_reload(void *arg)
+on_reloaded(void *arg)
 {
 	struct call *c = arg;
-	cleanup_strbuf struct strbuf restart = { 0 };
 	struct json_object *o;
-	struct err e = { 0 };
 
-	if (c->web->d.reload(c->web->d.arg, &restart, &e)) {
-		/* The request is fine, what it would put in force is not. */
-		e.code = ERR_CONFLICT;
-		http_reply_err(c->req, &e);
-	} else if (http_req_alive(c->req)) {
+	if (http_req_alive(c->req)) {
 		o = json_object_new_object();
 		json_object_object_add(o, "reloaded", json_object_new_boolean(true));
 		json_object_object_add(o, "restartNeeded",
-				       lines_array(strbuf_str(&restart)));
+				       lines_array(strbuf_str(&c->restart)));
 		web_reply_json(c->req, 200, o);
 	}
+	strbuf_free(&c->restart);
+	free(c);
+}
+
+static void
+on_reload(void *arg)
+{
+	struct call *c = arg;
+	struct err e = { 0 };
+
+	if (c->web->d.reload(c->web->d.arg, &c->restart, on_reloaded, c, &e) == 0)
+		return;
+	/* The request is fine, what it would put in force is not. */
+	e.code = ERR_CONFLICT;
+	http_reply_err(c->req, &e);
+	strbuf_free(&c->restart);
 	free(c);
 }
 

@@ -45,16 +45,16 @@ static const struct openapi_field audit_query[] = {
 
 static const struct openapi_field login_query[] = {
 	{ "next", "string", "where to go then" },
-	{ "error", "Flag", "the last try failed" },
+	{ "error", "string", "there: the last try failed" },
 	{ .name = NULL },
 };
 
 static const struct openapi_field lines_query[] = {
 	{ "id!", "string(1..128)", "the job" },
 	{ "attempt", "integer(1..)", "of this attempt; default: the present one" },
-	{ "from", "integer(1..)", "the first line" },
-	{ "count", "integer(1..2000)", "so many at most; default 500" },
-	{ "tail", "integer(1..2000)", "the last so many instead" },
+	{ "from", "integer(0..)", "the first line; 0 is 1, too" },
+	{ "count", "integer(0..2000)", "so many at most; default 500" },
+	{ "tail", "integer(0..2000)", "the last so many instead" },
 	{ "find", "string(1..200)", "where is the first line with this text" },
 	{ "after", "integer(0..)", "end of an earlier answer" },
 	{ "wait", "integer(0..60)", "seconds to wait for more than that" },
@@ -69,14 +69,16 @@ static const struct openapi_field changes_query[] = {
 };
 
 static const struct openapi_field job_page_query[] = {
-	{ "attempt", "integer(1..)", "default: the present one" },
-	{ "from", "integer(1..)", "the log from this line on" },
+	{ "attempt", "integer(0..)", "default, and 0: the present one" },
+	{ "from", "integer(0..)", "the log from this line on; default, and 0: its end" },
 	{ "part", "string", "only a part of the page" },
 	{ .name = NULL },
 };
 
 static const struct openapi_field dashboard_query[] = {
 	{ "status", "State", "jobs of this state only" },
+	{ "repo", "string", "of this repository only" },
+	{ "branch", "string", "of this branch only" },
 	{ "cursor", "integer(0..)", "from the page before" },
 	{ .name = NULL },
 };
@@ -177,17 +179,18 @@ const struct openapi_route openapi_routes[] = {
 
 	{ HTTP_GET, "/login", "", "getLogin", "The page to log in with a token",
 	  .query = login_query, .answers = { { 200, "text/html", "The page" } },
-	  .errors = "400" },
+	  .errors = "400", .page = true },
 	{ HTTP_POST, "/login", "", "login", "A session for a browser: fields token, next",
 	  .body = "application/x-www-form-urlencoded",
 	  .answers = { { 303, NULL, "To next, or back to the page" } },
-	  .errors = "415 429" },
+	  .errors = "400 415 429", .page = true },
 	{ HTTP_POST, "/logout", "", "logout", "The end of the session",
 	  .body = "application/x-www-form-urlencoded",
-	  .answers = { { 303, NULL, "To the page to log in" } }, .errors = "415" },
+	  .answers = { { 303, NULL, "To the page to log in" } }, .errors = "400 415",
+	  .page = true },
 	{ HTTP_GET, "/dashboard", "read", "getDashboard", "The list of jobs as a page",
 	  .query = dashboard_query, .answers = { { 200, "text/html", "The page" } },
-	  .errors = "400" },
+	  .errors = "400", .page = true },
 	{ HTTP_GET, "/dashboard/changes", "read", "getChanges",
 	  "What the pages show, as a version; wait makes it a long poll",
 	  .query = changes_query, .answers = { { 200, "Changes", "The version" } },
@@ -195,14 +198,16 @@ const struct openapi_route openapi_routes[] = {
 	{ HTTP_GET, "/dashboard/jobs/", "read", "getJobPage",
 	  "A job, its steps and its log as a page", .query = job_page_query,
 	  .rest = "the job's id", .answers = { { 200, "text/html", "The page" } },
-	  .errors = "400 404" },
+	  .errors = "400 404", .page = true },
 	{ HTTP_POST, "/dashboard/jobs/", "submit", "pressButton",
 	  "The buttons of that page", .rest = "the job's id, and /cancel or /retry",
 	  .body = "application/x-www-form-urlencoded",
-	  .answers = { { 303, NULL, "Back to the page" } }, .errors = "403 404 409 415" },
+	  .answers = { { 303, NULL, "Back to the page" } },
+	  .errors = "400 403 404 409 415", .page = true },
 	{ HTTP_GET, "/ui/", "", "getUiFile", "Style and script of the pages",
 	  .rest = "a file's name, behind a hash of it",
-	  .answers = { { 200, "text/css text/javascript image/svg+xml", "The file" } },
-	  .errors = "404" },
+	  .answers = { { 200, "text/css text/javascript image/svg+xml", "The file" },
+		       { 304, NULL, "As If-None-Match has it" } },
+	  .errors = "400 404" },
 	{ .path = NULL },
 };

@@ -78,12 +78,15 @@ static const struct {
 void
 page_action(struct http_req r, void *arg)
 {
+	static const char *const allowed[] = { NULL };
 	const char *rest = http_req_rest(r), *slash = strchr(rest, '/');
 	cleanup_free char *id = xstrndup(rest, slash ? (size_t)(slash - rest) : 0);
 	struct web *w = arg;
 	struct err e = { 0 };
 	struct job_view v;
 
+	if (!web_query_only(r, allowed))
+		return;
 	/* A browser always tells where a form comes from. */
 	if (!http_req_header(r, "Origin")) {
 		err_set(&e, ERR_FORBIDDEN,

@@ -66,12 +66,15 @@ page_login(struct http_req r, void *arg)
 void
 page_login_try(struct http_req r, void *arg)
 {
+	static const char *const allowed[] = { NULL };
 	const char *token = http_req_form(r, "token");
 	const char *next = next_of(http_req_form(r, "next"));
 	cleanup_strbuf struct strbuf back = { 0 };
 	struct web *w = arg;
 	struct err e = { 0 };
 
+	if (!web_query_only(r, allowed))
+		return;
 	if (auth_login(w->auth, r, token ? token : "", &e) == 0) {
 		redirect(r, next);
 	} else if (e.code == ERR_TOO_MANY) {
@@ -86,8 +89,11 @@ page_login_try(struct http_req r, void *arg)
 void
 page_logout(struct http_req r, void *arg)
 {
+	static const char *const allowed[] = { NULL };
 	struct web *w = arg;
 
+	if (!web_query_only(r, allowed))
+		return;
 	auth_logout(w->auth, r);
 	redirect(r, "/login");
 }

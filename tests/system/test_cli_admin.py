@@ -194,22 +194,26 @@ def complete(daemon, *words):
 def verbs():
     text = run("--help").stdout
     text = text[text.index("Verbs:"):text.index("Options")]
-    return re.findall(r"^  ([a-z]+) ", text, re.M)
+    return re.findall(r"^  ([a-z]+(?: [a-z]+)?) ", text, re.M)
 
 
 def test_completion_knows_every_verb(shared, verbs):
     assert len(verbs) > 12
-    assert set(complete(shared, "slipway", "")) == {*verbs, "help"}
+    words = {v.split()[0] for v in verbs}
+    assert sorted(complete(shared, "slipway", "")) == sorted({*words, "help"})
+    pairs = [v.split()[1] for v in verbs if v.startswith("token ")]
+    assert len(pairs) == 3 and complete(shared, "slipway", "token", "") == pairs
+    assert complete(shared, "slipway", "token", "revoke", "") == []
     assert set(complete(shared, "slipway", "--json", "re")) == {"retry", "resume"}
     assert complete(shared, "slipway", "help", "doc") == ["doctor"]
 
 
 def test_completion_knows_every_option(shared, verbs):
     for verb in verbs:
-        help = run(verb, "--help").stdout
+        help = run(*verb.split(), "--help").stdout
         options = set(re.findall(r"^  (?:-., |    )(--[a-z-]+)", help, re.M))
         assert "--server" in options
-        assert set(complete(shared, "slipway", verb, "-")) == options, verb
+        assert set(complete(shared, "slipway", *verb.split(), "-")) == options, verb
     assert complete(shared, "slipway", "drain", "--rea") == ["--reason"]
     assert "--follow" not in complete(shared, "slipway", "list", "--")
 

@@ -309,7 +309,7 @@ def test_validate_shows_the_plan_and_warnings(shared):
 
 @pytest.mark.parametrize("path", ["/jobs/cancel", "/jobs/retry"])
 @pytest.mark.parametrize("body, field", [
-    (b"", None), (b"[]", None), (b"{}", "jobId"), (b'{"jobId": 1}', "jobId"),
+    (b"", "jobId"), (b"[]", None), (b"{}", "jobId"), (b'{"jobId": 1}', "jobId"),
     (b'{"jobId": ""}', "jobId"), (b'{"jobId": "x", "jobId": "x"}', "jobId"),
     (b'{"jobId": "x", "force": true}', "force"), (b'{"id": "x"}', "id"),
     (b'{"jobId": "x\\u0000"}', "jobId"), (b'{"jobId": NaN}', "jobId"),
