@@ -17,14 +17,13 @@ begin(int64_t stall_ms, int64_t beat_ms)
 static int
 open_stream(const char *request, struct http_req *r)
 {
-	struct strbuf in = { 0 };
+	cleanup_strbuf struct strbuf in = { 0 };
 	int fd = dial();
 
 	send_all(fd, request);
 	sem_wait(&ran);
 	*r = pending;
 	read_until(fd, &in, "first");
-	strbuf_free(&in);
 	return fd;
 }
 
@@ -93,7 +92,7 @@ Test(http_stream, one_buffer_goes_to_all_in_their_own_framing)
 {
 	struct http_req reqs[2];
 	struct shared s = { .reqs = reqs, .n = 2, .len = 10, .fill = 'x' };
-	struct strbuf a = { 0 }, b = { 0 };
+	cleanup_strbuf struct strbuf a = { 0 }, b = { 0 };
 	int old, new;
 
 	begin(0, 0);
@@ -119,7 +118,7 @@ Test(http_stream, what_is_written_in_a_turn_keeps_its_order)
 {
 	struct http_req r;
 	struct shared s = { .reqs = &r, .n = 1, .len = 3 };
-	struct strbuf in = { 0 };
+	cleanup_strbuf struct strbuf in = { 0 };
 	int fd;
 
 	begin(0, 0);
@@ -133,7 +132,6 @@ Test(http_stream, what_is_written_in_a_turn_keeps_its_order)
 	cr_assert_eq(in.len, 600);
 	for (size_t i = 0; i < in.len; i++)
 		cr_assert_eq(in.data[i], 'a' + i / 3 % 26);
-	strbuf_free(&in);
 	close(fd);
 	stop();
 }
@@ -142,7 +140,7 @@ Test(http_stream, a_stuck_client_holds_a_reference_and_no_more)
 {
 	struct http_req reqs[2];
 	struct shared s = { .reqs = reqs, .n = 2, .len = 8 << 20, .fill = 'y' };
-	struct strbuf in = { 0 };
+	cleanup_strbuf struct strbuf in = { 0 };
 	int stuck, quick;
 
 	begin(0, 0);
@@ -162,7 +160,6 @@ Test(http_stream, a_stuck_client_holds_a_reference_and_no_more)
 	while (streams())
 		;
 	cr_expect_eq(total(), 0);
-	strbuf_free(&in);
 	close(stuck);
 	close(quick);
 	stop();
@@ -234,7 +231,6 @@ Test(http_stream, beats_break_the_silence)
 	on_server(end_streams, &s);
 	read_to_end(other, &none);
 	cr_expect_eq(none.len, 0, "nobody asked for beats there");
-	strbuf_free(&in);
 	close(fd);
 	close(other);
 	stop();
@@ -264,7 +260,7 @@ Test(http_stream, each_drain_is_told_once_and_may_write)
 {
 	struct http_req r;
 	struct shared s = { .reqs = &r, .n = 1, .len = 1, .fill = 'd' }, all = s;
-	struct strbuf in = { 0 };
+	cleanup_strbuf struct strbuf in = { 0 };
 	int fd;
 
 	begin(0, 0);
@@ -279,7 +275,6 @@ Test(http_stream, each_drain_is_told_once_and_may_write)
 	read_to_end(fd, &in);
 	cr_expect_eq(in.len, 10);
 	cr_expect_eq(s.len, 5);
-	strbuf_free(&in);
 	close(fd);
 	stop();
 }
@@ -288,7 +283,7 @@ Test(http_stream, bytes_sent_into_a_stream_are_dropped_up_to_a_limit)
 {
 	struct http_req r;
 	struct shared s = { .reqs = &r, .n = 1, .len = 4, .fill = 'j' };
-	struct strbuf in = { 0 };
+	cleanup_strbuf struct strbuf in = { 0 };
 	char junk[1024] = "junk";
 	int fd;
 
@@ -302,7 +297,6 @@ Test(http_stream, bytes_sent_into_a_stream_are_dropped_up_to_a_limit)
 	while (streams())
 		send(fd, junk, sizeof(junk), MSG_NOSIGNAL);
 	sem_wait(&closed);
-	strbuf_free(&in);
 	close(fd);
 	stop();
 }
@@ -315,7 +309,7 @@ end_pending(void *arg)
 
 Test(http_stream, a_client_that_closed_its_side_gets_what_is_there)
 {
-	struct strbuf in = { 0 };
+	cleanup_strbuf struct strbuf in = { 0 };
 	int fd;
 
 	begin(0, 0);
@@ -324,7 +318,6 @@ Test(http_stream, a_client_that_closed_its_side_gets_what_is_there)
 	shutdown(fd, SHUT_WR);
 	read_to_end(fd, &in);
 	cr_expect_gt(in.len, BIG);
-	strbuf_free(&in);
 	close(fd);
 	stop();
 }
