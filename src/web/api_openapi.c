@@ -270,6 +270,8 @@ static void
 add_answers(struct json_object *op, const struct openapi_route *r)
 {
 	struct json_object *answers = add_object(op, "responses"), *o;
+	const char *error = r->page ? "#/components/responses/ErrorPage"
+				    : "#/components/responses/Error";
 	const char *errors = r->errors;
 	char status[16];
 
@@ -288,12 +290,10 @@ add_answers(struct json_object *op, const struct openapi_route *r)
 		snprintf(status, sizeof(status), "%.*s", (int)len, errors);
 		/* An answer of its own, with an object that is no error, comes first. */
 		if (!json_object_object_get_ex(answers, status, NULL))
-			add_text(add_object(answers, status), "$ref",
-				 "#/components/responses/Error");
+			add_text(add_object(answers, status), "$ref", error);
 		errors += len + (errors[len] == ' ');
 	}
-	add_text(add_object(answers, "default"), "$ref",
-		 "#/components/responses/Error");
+	add_text(add_object(answers, "default"), "$ref", error);
 }
 
 static void
@@ -362,6 +362,22 @@ add_route(struct json_object *paths, const struct openapi_route *r)
 /* The document */
 
 static void
+add_error_answers(struct json_object *components)
+{
+	struct json_object *answers = add_object(components, "responses"), *o;
+
+	o = add_object(answers, "Error");
+	add_text(o, "description", "What was wrong");
+	add_content(o, "Error");
+	o = add_object(answers, "ErrorPage");
+	add_text(o, "description", "What was wrong, for people or for programs");
+	add_content(o, "Error");
+	json_object_object_get_ex(o, "content", &o);
+	json_object_object_add(add_object(o, "text/html"), "schema",
+			       openapi_type("string"));
+}
+
+static void
 add_components(struct json_object *doc)
 {
 	struct json_object *components = add_object(doc, "components"), *o;
@@ -370,9 +386,7 @@ add_components(struct json_object *doc)
 	o = add_object(components, "schemas");
 	for (s = openapi_schemas; s->name; s++)
 		add_schema(o, s);
-	o = add_object(add_object(components, "responses"), "Error");
-	add_text(o, "description", "What was wrong");
-	add_content(o, "Error");
+	add_error_answers(components);
 	o = add_object(add_object(components, "securitySchemes"), "token");
 	add_text(o, "type", "http");
 	add_text(o, "scheme", "bearer");

@@ -51,6 +51,7 @@ struct openapi_route {
 	const char *body;		   /* its type, or NULL */
 	struct openapi_answer answers[OPENAPI_ANSWERS]; /* the good ones */
 	const char *errors;				/* "400 404" */
+	bool page; /* what is wrong may be told as a page */
 };
 extern const struct openapi_route openapi_routes[]; /* ends with path NULL */
 

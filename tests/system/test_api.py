@@ -98,17 +98,30 @@ def test_every_schema_is_there_and_used(doc):
     assert refs == set(doc["components"]["schemas"])
 
 
+FORM = "application/x-www-form-urlencoded"
+
+
+def body_of(op):
+    """An empty body of the type that this takes."""
+    content = op.get("requestBody", {}).get("content", {})
+    if FORM in content:
+        return {"data": "", "headers": {"Content-Type": FORM}}
+    return {"json": {}} if content else {}
+
+
 def test_every_parameter_is_taken_and_no_other(shared, doc):
     """A parameter of the description is never "unknown", an invented one always is."""
     for path, method, op in operations(doc):
-        if path.endswith(".css") or path.endswith(".js") or "{" in path:
-            continue
+        place = path.replace("{rest}", "one")
+        body = body_of(op)
+        if path == "/dashboard/jobs/{rest}" and method == "post":
+            body["headers"]["Origin"] = shared.client.base
         for p in op.get("parameters", []):
-            r = shared.client.request(method.upper(), path, params={p["name"]: "@"},
-                                      json={} if method == "post" else None)
+            if p["in"] == "path":
+                continue
+            r = shared.client.request(method.upper(), place, params={p["name"]: "@"}, **body)
             assert "unknown" not in r.text, (path, p["name"])
-        r = shared.client.request(method.upper(), path, params={"inventory": "1"},
-                                  json={} if method == "post" else None)
+        r = shared.client.request(method.upper(), place, params={"inventory": "1"}, **body)
         assert (r.status_code, r.json().get("field")) == (400, "inventory"), path
 
 
@@ -146,10 +159,8 @@ def test_limits_of_parameters_are_as_described(shared, doc):
                     params["id"] = "one"
                 if p["name"] == "timestamps":
                     params["format"] = "text"
-                if method == "post":
-                    r = shared.client.request("POST", path, params=params, json={})
-                else:
-                    r = shared.client.request("GET", path, params=params)
+                r = shared.client.request(method.upper(), path.replace("{rest}", "one"),
+                                          params=params, **body_of(op))
                 seen += 1
                 if good:
                     assert r.ok, (path, params, r.text)
@@ -203,12 +214,47 @@ def test_answers_are_as_described(slipwayd, repo):
         ("post", "/admin/maintenance", {}, {}),
         ("post", "/admin/maintenance", {"dryRun": 1}, {}),
         ("get", "/dashboard", {}, None), ("get", "/dashboard", {"status": "x"}, None),
+        ("get", "/jobs/lines", {"id": "full"}, None),
+        ("get", "/jobs/lines", {"id": "full", "find": "hello"}, None),
+        ("get", "/jobs/lines", {"id": "full", "find": "nowhere"}, None),
+        ("get", "/jobs/lines", {"id": "nobody"}, None),
+        ("get", "/jobs/lines", {"id": "full", "tail": 1, "from": 1}, None),
+        ("get", "/dashboard/changes", {"id": "full"}, None),
+        ("get", "/dashboard/changes", {"id": "nobody"}, None),
+        ("post", "/admin/tokens", {}, {"name": "new", "scopes": ["read"], "expires": "1d"}),
+        ("post", "/admin/tokens", {}, {"name": "new", "scopes": ["read"]}),
+        ("post", "/admin/tokens", {}, {"name": "old", "scopes": ["admin", "read"]}),
+        ("post", "/admin/tokens", {}, {"name": "x"}), ("get", "/admin/tokens", {}, None),
+        ("post", "/admin/tokens/revoke", {}, {"name": "nobody"}),
+        ("post", "/admin/tokens/revoke", {}, {"name": "old"}),
+        ("get", "/admin/audit", {}, None), ("get", "/admin/audit", {"limit": 1001}, None),
+        ("get", "/login", {}, None), ("get", "/login", {"error": "1", "next": "/jobs"}, None),
     ]
     seen = set()
     for method, path, params, body in calls:
         if (method, path) == ("get", "/jobs/logs") and params.get("id") == "full":
             api.wait("full")
         r = api.request(method.upper(), path, params=params, json=body)
+        check(doc, method, path, r)
+        seen.add((method, path))
+    own = {"Origin": api.base}
+    token = api.post("/admin/tokens", {"name": "me", "scopes": ["read"]}).json()["token"]
+    ui = re.search(r'src="ui/([^"]+)"', api.get("/login").text)[1]
+    places = [
+        ("get", "/dashboard/jobs/", "full", None, {}),
+        ("get", "/dashboard/jobs/", "nobody", None, {}),
+        ("post", "/dashboard/jobs/", "full/cancel", {}, own),
+        ("post", "/dashboard/jobs/", "full/cancel", {}, {}),
+        ("post", "/dashboard/jobs/", "nobody/retry", {}, own),
+        ("get", "/ui/", ui, None, {}), ("get", "/ui/", "0/nothing", None, {}),
+        ("post", "/login", "", {"token": "wrong"}, own),
+        ("post", "/login", "", {"token": token, "next": "/jobs"}, own),
+        ("post", "/logout", "", {}, own),
+    ]
+    for method, path, rest, form, headers in places:
+        r = api.request(method.upper(), path + rest, data=form, headers=headers,
+                        allow_redirects=False)
+        path += "{rest}" if rest else ""
         check(doc, method, path, r)
         seen.add((method, path))
     assert seen == {(m, p) for p, m, _ in operations(doc)}, "each route has an example"
@@ -438,6 +484,19 @@ def test_a_reload_takes_the_new_configuration_or_tells_why_not(slipwayd):
         api.post("/admin/reload", {})
     assert (e.value.status, e.value.code) == (409, "conflict")
     assert "max_dept" in e.value.body["error"]
+
+
+def test_a_reload_is_over_when_it_is_answered(slipwayd):
+    daemon = slipwayd(config="queue:\n  max_depth: 5\n")
+    for _ in range(5):
+        assert daemon.client.post("/admin/reload", {}).json()["reloaded"]
+    from harness import at_once
+    answers = at_once(10, lambda i: daemon.client.request("POST", "/admin/reload", json={}))
+    assert {r.status_code for r in answers} <= {200, 409}
+    assert any(r.ok for r in answers)
+    for r in answers:
+        assert r.ok or r.json()["error"] == "another reload is under way"
+    assert daemon.client.post("/admin/reload", {}).json()["reloaded"]
 
 
 # --- how long it will take
