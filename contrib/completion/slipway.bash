@@ -71,6 +71,7 @@ _slipway() {
 	esac
 
 	if [[ $cur == -* ]]; then
+		# shellcheck disable=SC2086 # none, one or two words
 		mapfile -t COMPREPLY < <(compgen -W \
 			"$(_slipway_options "$program" $verb)" -- "$cur")
 		return

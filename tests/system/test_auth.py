@@ -116,6 +116,7 @@ def call(d, method, path, flags, token=None):
     path += "x" if "PREFIX" in flags else ""
     headers = bearer(token) if token else {}
     if "FORM" in flags:
+        headers["Origin"] = d.client.base  # as browsers do
         return d.client.request(method, path, data={"x": "y"}, headers=headers,
                                 allow_redirects=False)
     return d.client.request(method, path, json={} if "CHANGES" in flags else None,
