@@ -320,15 +320,28 @@ verb_find(int nwords, char *const *words, int *used)
 	return NULL;
 }
 
-static int
-report_no_verb(const struct cli *cli, const char *word)
+/* The verbs that begin with a word; false when there are none. */
+static bool
+print_family(const char *word, FILE *f)
 {
 	size_t len = strlen(word);
+	bool found = false;
 
-	for (const struct cli_verb *v = cli_verbs; v->name; v++)
-		if (strncmp(v->name, word, len) == 0 && v->name[len] == ' ')
-			report(cli, 0, "did you mean slipway %s%s%s?", v->name,
-			       *v->args ? " " : "", v->args);
+	for (const struct cli_verb *v = cli_verbs; v->name; v++) {
+		if (strncmp(v->name, word, len) != 0 || v->name[len] != ' ')
+			continue;
+		fprintf(f, "%sslipway %s%s%s  %s\n", found ? "       " : "usage: ", v->name,
+			*v->args ? " " : "", v->args, v->summary);
+		found = true;
+	}
+	return found;
+}
+
+static int
+report_no_verb(const struct cli *cli, const char *word, bool help)
+{
+	if (print_family(word, help ? stdout : stderr))
+		return help ? CLI_OK : CLI_USAGE;
 	return report(cli, CLI_USAGE,
 		      "there is no verb \"%s\"; slipway --help lists them", word);
 }
@@ -437,7 +450,7 @@ cli_main(int argc, char **argv)
 		optind++;
 	}
 	if (optind < argc && !(v = verb_find(argc - optind, argv + optind, &used)))
-		return report_no_verb(&cli, argv[optind]);
+		return report_no_verb(&cli, argv[optind], o.help);
 	if (!v) {
 		print_help(o.help ? stdout : stderr);
 		return o.help ? CLI_OK : CLI_USAGE;
