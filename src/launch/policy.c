@@ -16,6 +16,7 @@
 
 #define INIT_INSIDE "/run/slipway-init"
 #define WORKSPACE "/workspace"
+#define ROOT "/sandbox/root"
 
 /* What every sandbox must have asked for. */
 #define HAS_USER 1u
@@ -73,13 +74,25 @@ ends_with(const char *s, const char *end)
 	return n > m && !strcmp(s + n - m, end);
 }
 
+/* The daemon's own; one that is just called so may lie in any job's workspace. */
+static bool
+is_root(const struct policy *p, const char *path)
+{
+	cleanup_free char *root = xasprintf("%s" ROOT, p->state_dir);
+	char plain[4096];
+
+	if (!*p->state_dir)
+		return ends_with(path, ROOT) && is_below(p, path);
+	return fs_normalise(root, plain, sizeof(plain)) && !strcmp(path, plain);
+}
+
 static bool
 is_readable(const struct policy *p, const char *const *args)
 {
 	const char *from = args[0], *to = args[1];
 
 	if (!strcmp(to, "/"))
-		return ends_with(from, "/sandbox/root") && is_below(p, from);
+		return is_root(p, from);
 	if (!strcmp(to, INIT_INSIDE))
 		return p->init && !strcmp(from, p->init);
 	return !strcmp(from, to) && is_system_path(to);

@@ -2,7 +2,8 @@
  * policy: what slipway-launch is willing to start: the sandboxes that slipwayd makes,
  * and nothing else. So whoever takes over the daemon gets no more from here than a job
  * has: the programs are known, the sandbox must be closed, what is mounted in it is the
- * system and one workspace, and slipway-init runs in it.
+ * root that all share (see local_root.h), the system and one workspace, and that root's
+ * slipway-init runs in it.
  *
  * Pure.
  */
@@ -12,7 +13,7 @@
 
 struct policy {
 	char *bwrap, *slirp, *init; /* absolute; NULL: not there */
-	char *state_dir;	    /* workspaces are below it; "": anywhere */
+	char *state_dir;	    /* has root and workspaces; "": anywhere */
 };
 
 /* 0, or -1 with ERR_DENIED. argv ends with NULL and has at least one item. */

@@ -170,6 +170,28 @@ Test(launch_policy, workspaces_are_below_the_state_directory)
 	policy.state_dir = state;
 }
 
+Test(launch_policy, the_root_is_the_state_directory_s)
+{
+	static char slash[] = STATE "/";
+	const char *const root = STATE "/sandbox/root";
+
+	cr_expect_not(WITH(root, "/"));
+	cr_expect_not(WITH(root, "/home/me/sandbox/root"));
+	cr_expect_not(WITH(root, STATE));
+	cr_expect_not(WITH(root, STATE "/sandbox"));
+	cr_expect_not(WITH(root, STATE "/sandbox/root/etc"));
+	cr_expect_not(WITH(root, STATE "/sandbox/../sandbox/root"));
+	cr_expect_not(WITH(root, STATE "/jobs/j1/1/workspace/repo/sandbox/root"));
+	policy.state_dir = slash;
+	cr_expect(WITH(root, root));
+	policy.state_dir = none;
+	cr_expect(WITH(root, "/home/me/sandbox/root"));
+	cr_expect_not(WITH(root, "/home/me/../sandbox/root"));
+	cr_expect_not(WITH(root, "/home/me/root"));
+	cr_expect_not(WITH(root, "sandbox/root"));
+	policy.state_dir = state;
+}
+
 Test(launch_policy, options_that_end_too_early_are_refused)
 {
 	static const char *const cut[] = { BWRAP, "--unshare-user", "--ro-bind", "/usr",

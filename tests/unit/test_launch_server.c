@@ -13,7 +13,7 @@
 #include "slipway/launch.h"
 
 static pid_t server; /* a real slipway-launch */
-static char state_dir[] = "/tmp";
+static char state_dir[] = "/tmp/none";
 
 static const char *
 build_dir(void)
