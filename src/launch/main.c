@@ -71,6 +71,7 @@ option_apply(struct options *o, int c)
 static void
 options_parse(struct options *o, int argc, char **argv)
 {
+	char plain[PATH_MAX];
 	int c;
 
 	o->exit = -1;
@@ -82,8 +83,10 @@ options_parse(struct options *o, int argc, char **argv)
 			argv[optind]);
 		o->exit = EX_USAGE;
 	}
-	if (o->exit < 0 && o->state_dir && o->state_dir[0] != '/') {
-		fprintf(stderr, "slipway-launch: --state-dir must be absolute\n");
+	if (o->exit < 0 && o->state_dir &&
+	    (o->state_dir[0] != '/' ||
+	     !fs_normalise(o->state_dir, plain, sizeof(plain)))) {
+		fprintf(stderr, "slipway-launch: --state-dir must be an absolute path\n");
 		o->exit = EX_USAGE;
 	}
 	if (o->exit == EX_USAGE)
