@@ -220,7 +220,7 @@ Test(http_stream, beats_break_the_silence)
 {
 	struct http_req r, quiet;
 	struct shared s = { .reqs = &quiet, .n = 1 };
-	struct strbuf in = { 0 }, none = { 0 };
+	cleanup_strbuf struct strbuf in = { 0 }, none = { 0 };
 	int fd, other;
 
 	begin(0, 30);
