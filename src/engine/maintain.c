@@ -15,7 +15,8 @@
 #include "slipway/seal.h"
 
 /*
- *	maintain_add → next → task (pool: seal logs, workspace to the trash) → unit
+ *	maintain_add → next → task (pool: workspace to the trash, seal logs) → unit
+ *	                    → no space: starved → on_again → next
  *	trash: deleted only after a quiet time, or when the disk fills. Files made soon
  *	after many were deleted are slow to make on ext4, and a CI server that deletes
  *	after each job would live in exactly that state.
@@ -25,16 +26,20 @@
 #define TASKS_MAX 2
 #define TRASH_QUIET_MS 60000
 #define TRASH_LOW_PERCENT 20 /* free space or inodes under which nothing waits */
+#define STARVED_MS 2000
 
 struct pending {
 	STAILQ_ENTRY(pending) link;
 	char id[JOB_ID_MAX + 1];
+	bool starved; /* was tried when the disk was full, and the log says so */
 };
 STAILQ_HEAD(pending_list, pending);
 
 struct maintain {
 	struct engine *en;
 	struct pending_list list;
+	struct pending_list starved;
+	struct loop_timer *again; /* set while starved has some */
 	unsigned tasks;
 	struct loop_timer *trash;
 	char *trash_dir;
@@ -48,6 +53,7 @@ struct task {
 	char id[JOB_ID_MAX + 1];
 	unsigned *numbers;
 	size_t n;
+	bool starved; /* before */
 	bool failed;
 	struct err err;
 };
@@ -149,16 +155,41 @@ task_save(struct task *t)
 	free(a);
 }
 
+/* On a full disk a log cannot be sealed, which is what would make room: it is tried
+ * again when the trash, or others, have. */
+static void
+task_starve(struct task *t)
+{
+	struct pending *p = xcalloc(1, sizeof(*p));
+
+	STR_COPY(p->id, t->id);
+	p->starved = true;
+	STAILQ_INSERT_TAIL(&t->m->starved, p, link);
+	if (!loop_timer_is_set(t->m->again))
+		loop_timer_set(t->m->again, STARVED_MS);
+}
+
+static void
+on_again(void *arg)
+{
+	struct maintain *m = arg;
+
+	STAILQ_CONCAT(&m->list, &m->starved);
+	maintain_next(m);
+}
+
 static void
 on_task_done(void *arg)
 {
 	struct task *t = arg;
 	struct maintain *m = t->m;
 
-	/* A failure leaves the mark: the next start tries again. */
-	if (t->failed)
+	/* Any other failure leaves the mark: the next start tries again. */
+	if (t->failed && !t->starved)
 		log_error(LOG_ENGINE, "job=%s cleaning up: %s", t->id, t->err.msg);
-	else
+	if (t->failed && t->err.code == ERR_NO_SPACE)
+		task_starve(t);
+	else if (!t->failed)
 		task_save(t);
 	free(t->numbers);
 	free(t->state_dir);
@@ -169,8 +200,9 @@ on_task_done(void *arg)
 }
 
 static void
-maintain_start(struct maintain *m, const char *id)
+maintain_start(struct maintain *m, const struct pending *p)
 {
+	const char *id = p->id;
 	struct task *t;
 	struct err e = { 0 };
 	struct job j;
@@ -180,6 +212,7 @@ maintain_start(struct maintain *m, const char *id)
 	t = xcalloc(1, sizeof(*t));
 	t->m = m;
 	STR_COPY(t->id, id);
+	t->starved = p->starved;
 	t->state_dir = xstrdup(m->en->d.conf->state_dir);
 	task_collect(t, m->en->d.db, &j);
 	m->tasks++;
@@ -198,7 +231,7 @@ maintain_next(struct maintain *m)
 	while (m->tasks < TASKS_MAX && !pool_is_stopping(m->en->d.pool) &&
 	       (p = STAILQ_FIRST(&m->list))) {
 		STAILQ_REMOVE_HEAD(&m->list, link);
-		maintain_start(m, p->id);
+		maintain_start(m, p);
 		free(p);
 	}
 }
@@ -322,6 +355,8 @@ maintain_new(struct engine *en, struct err *e)
 
 	m->en = en;
 	STAILQ_INIT(&m->list);
+	STAILQ_INIT(&m->starved);
+	m->again = loop_timer_new(en->d.loop, on_again, m);
 	m->trash_dir = xasprintf("%s/trash", en->d.conf->state_dir);
 	m->trash = loop_timer_new(en->d.loop, on_trash_timer, m);
 	if (fs_mkdir_p(m->trash_dir, 0700, e)) {
@@ -339,10 +374,12 @@ maintain_free(struct maintain *m)
 
 	if (!m)
 		return;
+	STAILQ_CONCAT(&m->list, &m->starved);
 	while ((p = STAILQ_FIRST(&m->list))) {
 		STAILQ_REMOVE_HEAD(&m->list, link);
 		free(p);
 	}
+	loop_timer_free(m->again);
 	loop_timer_free(m->trash);
 	free(m->trash_dir);
 	free(m);
