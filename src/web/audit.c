@@ -10,15 +10,17 @@
 #include "slipway/mem.h"
 
 /*
- *	audit_add() → waiting → batch → [pool] format, append, sync → on_written
+ *	audit_add() → waiting → on_due → batch → [pool] format, append, sync → on_written
  *	    → the next batch, or after a failure the same one again, in a while
  *
- * One batch is on its way at a time, which keeps the order.
+ * One batch is on its way at a time, which keeps the order. A moment is waited for more:
+ * its sync would otherwise compete with that of the journal for every submission.
  */
 
 #define WAITING_MAX 10000
 #define REFUSED_PER_MINUTE 60
 #define REFUSED_BURST 100
+#define GATHER_MS 100
 #define RETRY_MS 2000
 
 STAILQ_HEAD(entries, audit_entry);
@@ -39,13 +41,13 @@ struct audit {
 	unsigned n_waiting;
 	struct batch *batch; /* written, or to be tried again */
 	bool writing;
-	struct loop_timer *retry;
+	struct loop_timer *due;
 	int64_t refused; /* auth_limit_bucket() */
 	uint64_t suppressed, lost;
 	struct err trouble;
 };
 
-static void on_retry(void *arg);
+static void on_due(void *arg);
 
 struct audit *
 audit_new(struct loop *l, struct pool *p, const char *state_dir)
@@ -56,7 +58,7 @@ audit_new(struct loop *l, struct pool *p, const char *state_dir)
 	a->pool = p;
 	a->path = xasprintf("%s/audit.log", state_dir);
 	STAILQ_INIT(&a->waiting);
-	a->retry = loop_timer_new(l, on_retry, a);
+	a->due = loop_timer_new(l, on_due, a);
 	return a;
 }
 
@@ -124,8 +126,6 @@ write_next(struct audit *a)
 {
 	struct err e = { 0 };
 
-	if (a->writing || loop_timer_is_set(a->retry))
-		return;
 	if (!a->batch && !STAILQ_EMPTY(&a->waiting))
 		a->batch = batch_new(a);
 	if (!a->batch)
@@ -136,7 +136,14 @@ write_next(struct audit *a)
 	a->writing = false;
 	/* When the pool is stopping, audit_free() writes it. */
 	if (e.code != ERR_CLOSED)
-		loop_timer_set(a->retry, RETRY_MS);
+		loop_timer_set(a->due, RETRY_MS);
+}
+
+static void
+gather(struct audit *a)
+{
+	if (!a->writing && !loop_timer_is_set(a->due) && !STAILQ_EMPTY(&a->waiting))
+		loop_timer_set(a->due, GATHER_MS);
 }
 
 static void
@@ -151,18 +158,18 @@ on_written(void *arg)
 			log_error(LOG_WEB, "the audit log cannot be written: %s",
 				  b->err.msg);
 		a->trouble = b->err;
-		loop_timer_set(a->retry, RETRY_MS);
+		loop_timer_set(a->due, RETRY_MS);
 		return;
 	}
 	if (a->trouble.code)
 		log_info(LOG_WEB, "the audit log is written again");
 	a->trouble = (struct err){ 0 };
 	batch_free(STEAL(a->batch));
-	write_next(a);
+	gather(a);
 }
 
 static void
-on_retry(void *arg)
+on_due(void *arg)
 {
 	write_next(arg);
 }
@@ -183,7 +190,7 @@ audit_free(struct audit *a)
 		if (!STAILQ_EMPTY(&a->waiting))
 			a->batch = batch_new(a);
 	}
-	loop_timer_free(a->retry);
+	loop_timer_free(a->due);
 	free(a->path);
 	free(a);
 }
@@ -217,7 +224,7 @@ audit_add(struct audit *a, struct audit_entry *en)
 	a->lost = 0;
 	STAILQ_INSERT_TAIL(&a->waiting, en, next);
 	a->n_waiting++;
-	write_next(a);
+	gather(a);
 }
 
 const char *
