@@ -16,7 +16,7 @@
 #define SPOOL_VERSION 1
 #define FRAME_HEADER_LEN 16
 #define FRAME_PAYLOAD_MAX (64u << 10)
-#define FRAME_OUTPUT_TARGET (32u << 10) /* flush output at this size */
+#define FRAME_OUTPUT_TARGET FRAME_PAYLOAD_MAX /* flush output at this size */
 #define FRAME_NO_STEP 0xffffu
 
 enum frame_type {
