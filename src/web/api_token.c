@@ -199,6 +199,7 @@ api_token_create(struct http_req r, void *arg)
 	c->req = r;
 	if (!body || create(arg, c, body, &e)) {
 		http_reply_err(r, &e);
+		explicit_bzero(c->text, sizeof(c->text));
 		free(c);
 	}
 	json_object_put(body);
